@@ -1,0 +1,340 @@
+//! The façade: a bundle, a snapshot and a clock; either of the first two is swapped while decisions go on.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use crate::bundle::Bundle;
+use crate::engine;
+use crate::entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
+use crate::model::{Decision, DecisionError, ErrorCode, Request, Revision, Timestamp};
+
+/// Where the present instant comes from.
+pub trait Clock: Send + Sync {
+    /// The present instant; none when it cannot be told.
+    fn now(&self) -> Option<Timestamp>;
+}
+
+/// The system's clock, rounded down to milliseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Option<Timestamp> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Timestamp::from_millis(i64::try_from(since.as_millis()).ok()?)
+    }
+}
+
+/// A clock that stands still: for tests, and for deciding as of an instant.
+impl Clock for Timestamp {
+    fn now(&self) -> Option<Timestamp> {
+        Some(*self)
+    }
+}
+
+/// How far the clock may be behind the latest instant seen, in milliseconds.
+const BACKWARDS: i64 = 2_000;
+
+type Listener = dyn Fn(&Request, &Decision) + Send + Sync;
+
+/// Answers requests. `Send + Sync`: one is shared by all threads.
+///
+/// ```
+/// use bailiwick::{grc, Authorizer};
+/// let authorizer = Authorizer::builder().entities_json(&br#"[
+///   {"uid": {"type": "Grc::Organization", "id": "acme"}, "attrs": {}, "parents": []},
+///   {"uid": {"type": "Grc::Member", "id": "olga"}, "parents": [], "attrs": {
+///     "organization": {"type": "Grc::Organization", "id": "acme"}, "role": {"type": "Grc::Role", "id": "OWNER"},
+///     "active": true, "complianceTeam": false, "contributor": false, "clients": []}}
+/// ]"#[..])?.build();
+/// let request = grc::request(grc::member("olga"), grc::Action::ManageBilling, grc::organization("acme"));
+/// let decision = authorizer.is_authorized(&request);
+/// assert!(decision.allowed());
+/// assert_eq!(decision.determining().collect::<Vec<_>>(), ["roles.manage-organization"]);
+/// # Ok::<(), bailiwick::EntityError>(())
+/// ```
+pub struct Authorizer {
+    state: ArcSwap<State>,
+    /// Held by whoever replaces the state; readers never wait for it.
+    writing: Mutex<()>,
+    clock: Box<dyn Clock>,
+    /// The latest instant the clock has shown.
+    latest: AtomicI64,
+    listener: Option<Box<Listener>>,
+}
+
+struct State {
+    bundle: Bundle,
+    snapshot: Snapshot,
+}
+
+/// What an authorizer is doing, for a health check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Health {
+    /// How many entities it holds.
+    pub entities: usize,
+    /// The revision it decides on.
+    pub revision: Revision,
+    /// The version of its bundle.
+    pub bundle: String,
+    /// Whether its clock can be trusted now; without it requests that leave out `now` are denied.
+    pub clock_ok: bool,
+}
+
+impl fmt::Debug for Authorizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.load();
+        f.debug_struct("Authorizer")
+            .field("bundle", &state.bundle.version())
+            .field("snapshot", &state.snapshot)
+            .finish()
+    }
+}
+
+/// Makes an [`Authorizer`]: by default with the built-in policies, no entities and the system's clock.
+pub struct Builder {
+    bundle: Bundle,
+    snapshot: Snapshot,
+    clock: Box<dyn Clock>,
+    listener: Option<Box<Listener>>,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("bundle", &self.bundle.version()).field("snapshot", &self.snapshot).finish()
+    }
+}
+
+impl Builder {
+    /// Decides by `bundle`. Give it before the entities: they are checked against it.
+    #[must_use]
+    pub fn bundle(mut self, bundle: Bundle) -> Self {
+        self.bundle = bundle;
+        self.snapshot = Snapshot::empty();
+        self
+    }
+
+    /// Reads entities from Cedar entity JSON.
+    ///
+    /// # Errors
+    /// When the text is no array of entities or an entity breaks a rule: all bad entities at once.
+    pub fn entities_json(mut self, reader: impl Read) -> Result<Self, EntityError> {
+        self.snapshot = Snapshot::from_json(&self.bundle, reader)?;
+        Ok(self)
+    }
+
+    /// Loads entities from an application's own store, once. [`Authorizer::refresh`] follows it later.
+    ///
+    /// # Errors
+    /// When the source cannot be read, or what it gives breaks a rule.
+    pub fn source(mut self, source: &dyn EntitySource) -> Result<Self, RefreshError> {
+        self.snapshot = load(&self.bundle, source)?;
+        Ok(self)
+    }
+
+    /// Decides on `snapshot`, which was made with the same bundle.
+    ///
+    /// # Errors
+    /// When it does not fit the bundle.
+    pub fn snapshot(mut self, snapshot: Snapshot) -> Result<Self, EntityError> {
+        snapshot.recheck(&self.bundle)?;
+        self.snapshot = snapshot;
+        Ok(self)
+    }
+
+    /// Takes the present instant from `clock`.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Calls `listener` with every decision, on the thread that asked: for audit and metrics.
+    #[must_use]
+    pub fn on_decision(mut self, listener: impl Fn(&Request, &Decision) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// The authorizer.
+    pub fn build(self) -> Authorizer {
+        Authorizer {
+            state: ArcSwap::from_pointee(State { bundle: self.bundle, snapshot: self.snapshot }),
+            writing: Mutex::new(()),
+            clock: self.clock,
+            latest: AtomicI64::new(i64::MIN),
+            listener: self.listener,
+        }
+    }
+}
+
+/// Why an authorizer could not follow its source. It goes on with the state it had.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The source could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// What the source gave breaks a rule.
+    #[error(transparent)]
+    Entities(#[from] EntityError),
+}
+
+fn load(bundle: &Bundle, source: &dyn EntitySource) -> Result<Snapshot, RefreshError> {
+    let (entities, revision) = source.load()?;
+    Ok(Snapshot::from_entities(bundle, entities)?.at(revision))
+}
+
+impl Authorizer {
+    /// Begins to make one.
+    pub fn builder() -> Builder {
+        Builder { bundle: Bundle::builtin(), snapshot: Snapshot::empty(), clock: Box::new(SystemClock), listener: None }
+    }
+
+    /// Whether the request is allowed, and why.
+    pub fn is_authorized(&self, request: &Request) -> Decision {
+        let mut decision = Decision::default();
+        self.decide_into(request, &mut decision);
+        decision
+    }
+
+    /// As [`Authorizer::is_authorized`], into a decision whose buffers are used again.
+    pub fn decide_into(&self, request: &Request, decision: &mut Decision) {
+        let state = self.state.load();
+        self.decide(&state, request, &|| self.now(), decision);
+    }
+
+    /// Decides all requests on one state and at one instant.
+    pub fn is_authorized_many(&self, requests: &[Request]) -> Vec<Decision> {
+        let state = self.state.load();
+        let now = std::cell::OnceCell::new();
+        let now = || now.get_or_init(|| self.now()).clone();
+        let mut decisions = vec![Decision::default(); requests.len()];
+        for (request, decision) in requests.iter().zip(&mut decisions) {
+            self.decide(&state, request, &now, decision);
+        }
+        decisions
+    }
+
+    fn decide(
+        &self,
+        state: &State,
+        request: &Request,
+        now: &dyn Fn() -> Result<Timestamp, DecisionError>,
+        decision: &mut Decision,
+    ) {
+        engine::decide(&state.bundle, &state.snapshot, request, now, decision);
+        if let Some(listener) = &self.listener {
+            listener(request, decision);
+        }
+    }
+
+    /// The present instant, never before the latest one seen: up to 2 s behind counts as that one, more is an error.
+    fn now(&self) -> Result<Timestamp, DecisionError> {
+        let error = |message: String| DecisionError::new(ErrorCode::Clock, message);
+        let now = self.clock.now().ok_or_else(|| error("the clock cannot be read".into()))?;
+        let latest = self.latest.fetch_max(now.millis(), Ordering::SeqCst);
+        if latest <= now.millis() {
+            return Ok(now);
+        }
+        let seen = Timestamp::from_millis(latest).unwrap_or(now);
+        match latest - now.millis() {
+            behind if behind <= BACKWARDS => Ok(seen),
+            _ => Err(error(format!("the clock went back: it shows {now}, and has shown {seen}"))),
+        }
+    }
+
+    /// Accepts the clock as it is now, after it was set back on purpose.
+    pub fn reset_clock(&self) {
+        self.latest.store(i64::MIN, Ordering::SeqCst);
+    }
+
+    /// Puts single entities in and takes others out: all of `changes`, or on an error nothing. The next decision of
+    /// any thread sees them.
+    ///
+    /// # Errors
+    /// When an entity breaks a rule, or what remains refers to an entity that is taken out.
+    pub fn apply(&self, changes: &Changes) -> Result<Revision, EntityError> {
+        self.replace(|state| Ok((state.bundle.clone(), state.snapshot.apply(&state.bundle, changes)?)))
+    }
+
+    /// Replaces all entities by those of a Cedar entity JSON text.
+    ///
+    /// # Errors
+    /// When the text is no array of entities or an entity breaks a rule; the old ones stay.
+    pub fn replace_entities(&self, reader: impl Read) -> Result<Revision, EntityError> {
+        self.replace(|state| Ok((state.bundle.clone(), Snapshot::from_json(&state.bundle, reader)?)))
+    }
+
+    /// Replaces the bundle.
+    ///
+    /// # Errors
+    /// When the stored entities do not fit the new schema; the old bundle stays.
+    pub fn replace_bundle(&self, bundle: &Bundle) -> Result<Revision, EntityError> {
+        self.replace(|state| {
+            state.snapshot.recheck(bundle)?;
+            Ok((bundle.clone(), state.snapshot.clone()))
+        })
+    }
+
+    /// Replaces the bundle by one with the same schema, for tests that try hundreds.
+    #[doc(hidden)]
+    pub fn replace_bundle_unchecked(&self, bundle: &Bundle) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.state.load().snapshot.clone();
+        self.state.store(Arc::new(State { bundle: bundle.clone(), snapshot }));
+    }
+
+    /// Follows the source: by its changes where it can tell them, else by loading all of it again.
+    ///
+    /// # Errors
+    /// When the source cannot be read or what it gives breaks a rule; the old entities stay.
+    pub fn refresh(&self, source: &dyn EntitySource) -> Result<Revision, RefreshError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.load_full();
+        let snapshot = match source.changes_since(state.snapshot.revision())? {
+            Some((changes, revision)) => state.snapshot.apply(&state.bundle, &changes)?.at(revision),
+            None => load(&state.bundle, source)?,
+        };
+        let revision = snapshot.revision();
+        self.state.store(Arc::new(State { bundle: state.bundle.clone(), snapshot }));
+        Ok(revision)
+    }
+
+    fn replace(
+        &self,
+        next: impl FnOnce(&State) -> Result<(Bundle, Snapshot), EntityError>,
+    ) -> Result<Revision, EntityError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (bundle, snapshot) = next(&self.state.load())?;
+        let revision = snapshot.revision();
+        self.state.store(Arc::new(State { bundle, snapshot }));
+        Ok(revision)
+    }
+
+    /// The bundle it decides by.
+    pub fn bundle(&self) -> Bundle {
+        self.state.load().bundle.clone()
+    }
+
+    /// The entities it decides on.
+    pub fn snapshot(&self) -> Snapshot {
+        self.state.load().snapshot.clone()
+    }
+
+    /// What it is doing.
+    pub fn health(&self) -> Health {
+        let state = self.state.load();
+        Health {
+            entities: state.snapshot.len(),
+            revision: state.snapshot.revision(),
+            bundle: state.bundle.version().to_owned(),
+            clock_ok: self.now().is_ok(),
+        }
+    }
+}

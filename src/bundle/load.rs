@@ -1,0 +1,375 @@
+//! Texts → [`Inner`]: parsed, named by `@id`, validated, indexed, hashed. All on a thread with a large stack.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{
+    ActionConstraint, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, Schema, ValidationMode, Validator,
+};
+use sha2::{Digest, Sha256};
+
+use super::types::Types;
+use super::{limits, BundleError, Environment, ErrorMode, Finding, Inner, Policy, Sets, Slice, Source, Sources};
+use crate::model::EntityUid;
+
+/// Cedar's parser, validator and drops recurse; within [`limits`] this is stack enough in a debug build.
+const STACK: usize = 512 << 20;
+
+/// Runs `f` on a thread with a large stack.
+fn on_big_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, BundleError> {
+    let failed = |why: &str| BundleError::new(vec![Finding::bare(format!("the policies cannot be loaded: {why}"))]);
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("bailiwick-load".into())
+            .stack_size(STACK)
+            .spawn_scoped(scope, f)
+            .map_err(|e| failed(&e.to_string()))?
+            .join()
+            .map_err(|_| failed("the loader stopped"))
+    })
+}
+
+/// A value that is dropped on a thread with a large stack, since dropping a long chain recurses.
+#[derive(Debug)]
+pub(super) struct OnBigStack<T: Send + Default + 'static>(T);
+
+impl<T: Send + Default> OnBigStack<T> {
+    pub(super) fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Send + Default + 'static> Drop for OnBigStack<T> {
+    fn drop(&mut self) {
+        let value = std::mem::ManuallyDrop::new(std::mem::take(&mut self.0));
+        // Where no thread can be had the value is leaked, which is better than an abort.
+        let _ = std::thread::Builder::new()
+            .name("bailiwick-drop".into())
+            .stack_size(STACK)
+            .spawn(move || drop(std::mem::ManuallyDrop::into_inner(value)));
+    }
+}
+
+pub(super) fn load(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleError> {
+    on_big_stack(move || build(sources, mode))?
+}
+
+/// The same bundle without one of its policies.
+pub(super) fn without(inner: &Inner, id: &str) -> Option<Inner> {
+    on_big_stack(|| {
+        let all = inner.sets.get().all.policies.clone();
+        let kept: Vec<_> = all.policies().filter(|p| AsRef::<str>::as_ref(p.id()) != id).cloned().collect();
+        let policies: Vec<Policy> = inner.policies.iter().filter(|p| &*p.id != id).cloned().collect();
+        Inner {
+            schema: inner.schema.clone(),
+            types: inner.types.clone(),
+            mode: inner.mode,
+            actions: inner.actions.clone(),
+            sources: inner.sources.clone(),
+            by_id: index_ids(&policies),
+            policies,
+            warnings: Vec::new(),
+            version: format!("{} without {id}", inner.version).into(),
+            sets: OnBigStack(index(kept, inner.types.as_deref())),
+        }
+    })
+    .ok()
+}
+
+fn index_ids(policies: &[Policy]) -> HashMap<Arc<str>, usize> {
+    policies.iter().enumerate().map(|(at, p)| (Arc::clone(&p.id), at)).collect()
+}
+
+fn build(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleError> {
+    let mut findings = Vec::new();
+    let mut warnings = Vec::new();
+    let schema = match &sources.schema {
+        Some(source) => read_schema(source, &mut warnings).map_err(|f| findings.push(f)).ok(),
+        None if mode == ErrorMode::Strict => {
+            findings.push(Finding::bare("there is no schema: strict policies need a `schema.cedarschema`"));
+            None
+        }
+        None => None,
+    };
+    let mut parsed: Vec<(cedar_policy::Policy, Policy)> = Vec::new();
+    let mut count = 0;
+    for source in &sources.policies {
+        match read_policies(source, mode, &mut count) {
+            Ok(policies) => {
+                for (policy, info, finding) in policies {
+                    let repeated = parsed.iter().find(|(_, other)| other.id == info.id);
+                    if let Some((_, other)) = repeated {
+                        let message = format!("`@id(\"{}\")` is also the id of {}:{}", info.id, other.file, other.line);
+                        findings.push(finding_at(source, &info, message).in_policy(&info.id));
+                    }
+                    findings.extend(finding);
+                    parsed.push((policy, info));
+                }
+            }
+            Err(errors) => findings.extend(errors),
+        }
+    }
+    if let (Some((schema, _)), true) = (&schema, findings.is_empty()) {
+        validate(schema, &parsed, &sources, mode, &mut findings, &mut warnings);
+    }
+    if !findings.is_empty() {
+        return Err(BundleError::new(findings));
+    }
+    let (schema, types) = match schema {
+        Some((schema, types)) => (Some(schema), Some(Arc::new(types))),
+        None => (None, None),
+    };
+    let mut actions = HashMap::new();
+    if let Some(schema) = &schema {
+        let entities = schema.action_entities().map_err(|e| BundleError::new(vec![Finding::bare(e.to_string())]))?;
+        actions.extend(entities.iter().map(|e| (EntityUid::from_cedar(&e.uid()), e.clone())));
+    }
+    let (cedar, policies): (Vec<_>, Vec<_>) = parsed.into_iter().unzip();
+    Ok(Inner {
+        version: version(&sources).into(),
+        schema,
+        sets: OnBigStack(index(cedar, types.as_deref())),
+        types,
+        mode,
+        actions,
+        sources,
+        by_id: index_ids(&policies),
+        policies,
+        warnings,
+    })
+}
+
+fn version(sources: &Sources) -> String {
+    let mut hash = Sha256::new();
+    for text in sources.schema.iter().chain(&sources.policies) {
+        hash.update((text.text().len() as u64).to_le_bytes());
+        hash.update(text.text());
+    }
+    // Without a schema the first policy text must not stand for one.
+    hash.update([u8::from(sources.schema.is_some())]);
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_schema(source: &Source, warnings: &mut Vec<Finding>) -> Result<(Schema, Types), Finding> {
+    limits::check(source, true)?;
+    let (schema, notes) =
+        Schema::from_cedarschema_str(source.text()).map_err(|e| Finding::from_cedar(source, &e, 0))?;
+    for note in notes {
+        warnings.push(Finding::from_cedar(source, &note, 0).warning());
+    }
+    let (json, _) = cedar_policy::schema_str_to_json_with_resolved_types(source.text())
+        .map_err(|e| Finding::from_cedar(source, &e, 0))?;
+    let types = Types::read(&json).map_err(|e| source.finding(0, 0, e))?;
+    Ok((schema, types))
+}
+
+type Read = (cedar_policy::Policy, Policy, Option<Finding>);
+
+/// The policies of one text in the order they stand, each with a finding if its id will not do.
+fn read_policies(source: &Source, mode: ErrorMode, count: &mut usize) -> Result<Vec<Read>, Vec<Finding>> {
+    limits::check(source, false).map_err(|f| vec![f])?;
+    let set: PolicySet = source.text().parse().map_err(|errors: cedar_policy::ParseErrors| {
+        errors.iter().map(|e| Finding::from_cedar(source, e, 0)).collect::<Vec<_>>()
+    })?;
+    if let (Some(template), ErrorMode::Strict) = (set.templates().next(), mode) {
+        let at = source.text().find(&template.to_cedar()).unwrap_or(0);
+        return Err(vec![source.finding(at, 0, "a template has no effect: nothing in a policy file links it")]);
+    }
+    let mut policies: Vec<&cedar_policy::Policy> = set.policies().collect();
+    policies.sort_by_key(|p| number(p.id()));
+    let base = *count;
+    *count += policies.len() + set.templates().count();
+    let mut from = 0;
+    let mut out = Vec::with_capacity(policies.len());
+    for policy in policies {
+        let text = policy.to_cedar().unwrap_or_default();
+        let at = source.text().get(from..).and_then(|rest| rest.find(&text)).map_or(from, |at| from + at);
+        from = at + text.len();
+        let annotation = |key: &str| policy.annotation(key).map(str::to_owned);
+        let id: Arc<str> = match policy.annotation("id") {
+            Some(id) => id.into(),
+            None => format!("policy{}", base + number(policy.id())).into(),
+        };
+        let mut info = Policy {
+            id,
+            effect: policy.effect(),
+            doc: annotation("doc"),
+            source: annotation("source"),
+            redundant: annotation("redundant"),
+            text,
+            file: source.name.clone(),
+            line: source.place(at).0,
+        };
+        let mut finding = None;
+        if mode == ErrorMode::Strict && annotation("id").is_none_or(|id| id.is_empty()) {
+            finding = Some(
+                finding_at(source, &info, "the policy has no `@id`")
+                    .with_help("begin it with `@id(\"area.rule\")`, unique over all files"),
+            );
+            // Keep the name free, so that nothing else seems to repeat it.
+            info.id = format!("{}:{}", info.file, info.line).into();
+        }
+        out.push((policy.new_id(PolicyId::new(&*info.id)), info, finding));
+    }
+    Ok(out)
+}
+
+fn number(id: &PolicyId) -> usize {
+    let id: &str = id.as_ref();
+    id.strip_prefix("policy").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX)
+}
+
+/// A finding that points at the first line of a policy.
+fn finding_at(source: &Source, policy: &Policy, message: impl Into<String>) -> Finding {
+    let start = source.text().split_inclusive('\n').take(policy.line - 1).map(str::len).sum();
+    let length = source.text().get(start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
+    source.finding(start, length, message)
+}
+
+pub(super) fn finding_of(sources: &Sources, policy: &Policy, message: impl Into<String>) -> Finding {
+    match sources.policies.iter().find(|s| s.name == policy.file) {
+        Some(source) => finding_at(source, policy, message),
+        None => Finding::bare(message),
+    }
+    .in_policy(&policy.id)
+}
+
+fn validate(
+    schema: &Schema,
+    parsed: &[(cedar_policy::Policy, Policy)],
+    sources: &Sources,
+    mode: ErrorMode,
+    findings: &mut Vec<Finding>,
+    warnings: &mut Vec<Finding>,
+) {
+    let set = match PolicySet::from_policies(parsed.iter().map(|(p, _)| p.clone())) {
+        Ok(set) => set,
+        Err(e) => return findings.push(Finding::bare(e.to_string())),
+    };
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    let place = |id: &PolicyId, error: &dyn miette::Diagnostic| {
+        let Some((_, policy)) = parsed.iter().find(|(p, _)| p.id() == id) else {
+            return Finding::bare(error.to_string());
+        };
+        let Some(source) = sources.policies.iter().find(|s| s.name == policy.file) else {
+            return Finding::bare(error.to_string());
+        };
+        let start = source.text().split_inclusive('\n').take(policy.line - 1).map(str::len).sum();
+        Finding::from_cedar(source, error, start).in_policy(&policy.id)
+    };
+    for error in result.validation_errors() {
+        let finding = place(error.policy_id(), error);
+        match mode {
+            ErrorMode::Strict => findings.push(finding),
+            ErrorMode::Cedar => warnings.push(finding.warning()),
+        }
+    }
+    for warning in result.validation_warnings() {
+        let excused = matches!(warning, cedar_policy::ValidationWarning::ImpossiblePolicy(_))
+            && parsed.iter().any(|(p, info)| p.id() == warning.policy_id() && info.redundant.is_some());
+        if !excused {
+            warnings.push(place(warning.policy_id(), warning).warning());
+        }
+    }
+    let order = |f: &Finding| {
+        let file = f.source.as_ref().and_then(|s| sources.policies.iter().position(|p| p.name == s.name));
+        (file, f.offset)
+    };
+    findings.sort_by_key(order);
+    warnings.sort_by_key(order);
+}
+
+/// Sorts the policies by the request environments their scope can match.
+fn index(policies: Vec<cedar_policy::Policy>, types: Option<&Types>) -> Sets {
+    let mut sets = Sets { all: slice(policies.iter()), by_action: HashMap::new() };
+    let mut shared: HashMap<Vec<usize>, Arc<Slice>> = HashMap::new();
+    for (uid, action) in types.iter().flat_map(|t| &t.actions) {
+        let mut groups: Vec<&EntityUid> = action.ancestors.iter().collect();
+        groups.push(uid);
+        let of_action: Vec<usize> = (0..policies.len())
+            .filter(|i| policies.get(*i).is_some_and(|p| action_can_match(p, uid, &groups)))
+            .collect();
+        let mut environments = Vec::new();
+        for principal in &action.principals {
+            for resource in &action.resources {
+                let of_environment: Vec<usize> = of_action
+                    .iter()
+                    .copied()
+                    .filter(|i| policies.get(*i).is_some_and(|p| types_can_match(p, principal, resource)))
+                    .collect();
+                let slice = shared
+                    .entry(of_environment)
+                    .or_insert_with_key(|at| slice(at.iter().filter_map(|i| policies.get(*i))));
+                environments.push(Environment {
+                    principal: principal.clone(),
+                    resource: resource.clone(),
+                    slice: Arc::clone(slice),
+                });
+            }
+        }
+        sets.by_action.insert(uid.clone(), environments);
+    }
+    sets
+}
+
+fn slice<'a>(policies: impl Iterator<Item = &'a cedar_policy::Policy> + Clone) -> Arc<Slice> {
+    let mut literals: Vec<EntityUid> =
+        policies.clone().flat_map(|p| p.entity_literals()).map(|uid| EntityUid::from_cedar(&uid)).collect();
+    literals.sort();
+    literals.dedup();
+    // Ids are unique by now: in strict mode they were checked, in Cedar's a repeated one is refused too.
+    Arc::new(Slice { policies: PolicySet::from_policies(policies.cloned()).unwrap_or_default(), literals })
+}
+
+fn action_can_match(policy: &cedar_policy::Policy, action: &EntityUid, groups: &[&EntityUid]) -> bool {
+    let is = |uid: &cedar_policy::EntityUid| EntityUid::from_cedar(uid);
+    match policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(uid) => is(&uid) == *action,
+        ActionConstraint::In(uids) => uids.iter().any(|uid| groups.contains(&&is(uid))),
+    }
+}
+
+/// Whether the types in a policy's scope allow these types of principal and resource.
+fn types_can_match(policy: &cedar_policy::Policy, principal: &str, resource: &str) -> bool {
+    let principal_can = match policy.principal_constraint() {
+        PrincipalConstraint::Any | PrincipalConstraint::In(_) => true,
+        PrincipalConstraint::Eq(uid) => uid.type_name().to_string() == principal,
+        PrincipalConstraint::Is(name) | PrincipalConstraint::IsIn(name, _) => name.to_string() == principal,
+    };
+    let resource_can = match policy.resource_constraint() {
+        ResourceConstraint::Any | ResourceConstraint::In(_) => true,
+        ResourceConstraint::Eq(uid) => uid.type_name().to_string() == resource,
+        ResourceConstraint::Is(name) | ResourceConstraint::IsIn(name, _) => name.to_string() == resource,
+    };
+    principal_can && resource_can
+}
+
+/// Formats a policy text as Cedar's formatter does, two columns a step, 80 wide.
+#[cfg(feature = "cli")]
+pub(super) fn format(source: &Source) -> Result<String, Finding> {
+    limits::check(source, false)?;
+    if source.text().trim().is_empty() {
+        return Ok(source.text().to_owned());
+    }
+    let formatted = on_big_stack(|| {
+        read_policies(source, ErrorMode::Cedar, &mut 0).map(drop).map_err(|mut findings| {
+            if findings.is_empty() {
+                Finding::bare("the policies cannot be parsed")
+            } else {
+                findings.swap_remove(0)
+            }
+        })?;
+        let config = cedar_policy_formatter::Config::default();
+        let text = cedar_policy_formatter::policies_str_to_pretty(source.text(), &config)
+            .map_err(|e| source.finding(0, 0, format!("cannot be formatted: {e}")))?;
+        // A formatter that loses a comment or a policy must not reach the file.
+        let words = |text: &str| text.chars().filter(|c| !c.is_whitespace() && *c != ',').collect::<String>();
+        if words(&text) == words(source.text()) {
+            Ok(text)
+        } else {
+            Err(source.finding(0, 0, "formatting would change more than white space; the file was left as it is"))
+        }
+    });
+    formatted.unwrap_or_else(|e| Err(Finding::bare(e.to_string())))
+}

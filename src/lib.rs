@@ -1,0 +1,29 @@
+#![doc = include_str!("../README.md")]
+//!
+//! The modules, each using only those before it: [`model`], [`bundle`], [`entities`], `engine`, [`authorizer`],
+//! [`review`].
+
+pub mod model;
+pub mod bundle;
+pub mod entities;
+mod engine;
+pub mod authorizer;
+pub mod review;
+
+pub use authorizer::{Authorizer, Clock, Health, RefreshError, SystemClock};
+pub use bundle::{Bundle, BundleError, ErrorMode, Finding, Policy, Severity, Source, Sources};
+pub use cedar_policy;
+pub use entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
+pub use model::grc;
+pub use model::{
+    Decision, DecisionError, Entity, EntityUid, ErrorCode, Request, RequestError, Resource, Revision, Timestamp,
+    UidError, Value, Window,
+};
+
+/// Decides on a snapshot as it is, without the checks of an [`Authorizer`]: for tests of what the engine does with
+/// damaged entities. `context.now` is not filled in.
+#[doc(hidden)]
+pub fn decide_on(bundle: &Bundle, snapshot: &Snapshot, request: &Request, decision: &mut Decision) {
+    let no_clock = || Err(DecisionError::new(ErrorCode::Clock, "there is no clock"));
+    engine::decide(bundle, snapshot, request, &no_clock, decision);
+}

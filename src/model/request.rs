@@ -1,0 +1,98 @@
+//! What is asked: may this principal do this action on this resource?
+
+use std::collections::BTreeMap;
+
+use super::{Entity, EntityUid, UidError, Value};
+
+/// A question to the authorizer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub(crate) principal: EntityUid,
+    pub(crate) action: EntityUid,
+    pub(crate) resource: Resource,
+    pub(crate) context: BTreeMap<String, Value>,
+}
+
+/// The resource of a request: the uid of a stored entity, or a whole entity that the application brings along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// A stored entity.
+    Stored(EntityUid),
+    /// An entity of the application's own database; it must not be stored too.
+    Inline(Box<Entity>),
+}
+
+impl Resource {
+    /// Its uid.
+    pub fn uid(&self) -> &EntityUid {
+        match self {
+            Resource::Stored(uid) => uid,
+            Resource::Inline(entity) => entity.uid(),
+        }
+    }
+}
+
+impl From<EntityUid> for Resource {
+    fn from(uid: EntityUid) -> Self {
+        Resource::Stored(uid)
+    }
+}
+
+impl From<Entity> for Resource {
+    fn from(entity: Entity) -> Self {
+        Resource::Inline(Box::new(entity))
+    }
+}
+
+/// Why a request could not be read. Nothing was decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RequestError {
+    message: String,
+}
+
+impl RequestError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: super::clip(message) }
+    }
+}
+
+impl From<UidError> for RequestError {
+    fn from(error: UidError) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+impl Request {
+    /// A request without context. `now` is filled from the authorizer's clock where the schema declares it.
+    pub fn new(principal: EntityUid, action: EntityUid, resource: impl Into<Resource>) -> Self {
+        Self { principal, action, resource: resource.into(), context: BTreeMap::new() }
+    }
+
+    /// The request with the context attribute `name` set to `value`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.context.insert(name.into(), value);
+        self
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> &EntityUid {
+        &self.principal
+    }
+
+    /// What is to be done.
+    pub fn action(&self) -> &EntityUid {
+        &self.action
+    }
+
+    /// On what.
+    pub fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    /// The context, by attribute.
+    pub fn context(&self) -> &BTreeMap<String, Value> {
+        &self.context
+    }
+}

@@ -1,0 +1,156 @@
+//! Entity uids: a type name and an id.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The uid of an entity: its type, such as `Grc::Member`, and its id.
+///
+/// The text form is Cedar's: `Grc::Member::"m-1"`, with Cedar's escapes in the id.
+///
+/// ```
+/// use bailiwick::EntityUid;
+/// let uid: EntityUid = r#"Grc::Member::"m-1""#.parse()?;
+/// assert_eq!(uid, EntityUid::new("Grc::Member", "m-1")?);
+/// # Ok::<(), bailiwick::UidError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntityUid {
+    type_name: Arc<str>,
+    id: Arc<str>,
+}
+
+/// Why a text is no entity uid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not an entity uid: {reason}")]
+pub struct UidError {
+    text: String,
+    reason: &'static str,
+}
+
+impl UidError {
+    fn new(text: &str, reason: &'static str) -> Self {
+        Self { text: super::shorten(text), reason }
+    }
+}
+
+impl EntityUid {
+    /// The uid of type `type_name` with id `id`.
+    ///
+    /// # Errors
+    /// When `type_name` is not a Cedar name: identifiers joined by `::`.
+    pub fn new(type_name: &str, id: &str) -> Result<Self, UidError> {
+        if is_name(type_name) {
+            Ok(Self::unchecked(type_name, id))
+        } else {
+            Err(UidError::new(type_name, "the type is not a name such as `Grc::Member`"))
+        }
+    }
+
+    /// A uid whose type name is known to be a name.
+    pub(crate) fn unchecked(type_name: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
+        Self { type_name: type_name.into(), id: id.into() }
+    }
+
+    /// The type, with its namespace: `Grc::Member`.
+    pub fn type_name(&self) -> &str {
+        &self.type_name
+    }
+
+    /// The id, unescaped.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether this names an action: its type's last part is `Action`.
+    pub fn is_action(&self) -> bool {
+        *self.type_name == *"Action" || self.type_name.ends_with("::Action")
+    }
+
+    pub(crate) fn to_cedar(&self) -> Result<cedar_policy::EntityUid, UidError> {
+        let type_name = cedar_policy::EntityTypeName::from_str(&self.type_name)
+            .map_err(|_| UidError::new(&self.type_name, "the type is not a name such as `Grc::Member`"))?;
+        Ok(cedar_policy::EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(&*self.id)))
+    }
+
+    pub(crate) fn from_cedar(uid: &cedar_policy::EntityUid) -> Self {
+        Self::unchecked(uid.type_name().to_string(), uid.id().unescaped())
+    }
+}
+
+/// Whether `text` is identifiers joined by `::`, none of them reserved by Cedar.
+pub(crate) fn is_name(text: &str) -> bool {
+    const RESERVED: [&str; 10] = ["true", "false", "if", "then", "else", "in", "is", "like", "has", "__cedar"];
+    text.split("::").all(|part| {
+        let mut chars = part.chars();
+        chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+            && !RESERVED.contains(&part)
+    })
+}
+
+impl FromStr for EntityUid {
+    type Err = UidError;
+
+    fn from_str(text: &str) -> Result<Self, UidError> {
+        let err = |reason| UidError::new(text, reason);
+        const SHAPE: &str = "expected a form such as `Grc::Member::\"m-1\"`";
+        let (type_name, quoted) = text.split_once("::\"").ok_or_else(|| err(SHAPE))?;
+        let body = quoted.strip_suffix('"').ok_or_else(|| err(SHAPE))?;
+        if !is_name(type_name) {
+            return Err(err("the type is not a name such as `Grc::Member`"));
+        }
+        let id = unescape(body).ok_or_else(|| err("the id has a stray quote or an unknown escape"))?;
+        Ok(Self::unchecked(type_name, id))
+    }
+}
+
+/// Cedar's string escapes: those of Rust's string literals.
+fn unescape(body: &str) -> Option<String> {
+    let mut out = String::with_capacity(body.len());
+    let mut chars = body.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => return None,
+            '\\' => match chars.next()? {
+                'n' => out.push('\n'),
+                'r' => out.push('\r'),
+                't' => out.push('\t'),
+                '0' => out.push('\0'),
+                '\\' => out.push('\\'),
+                '"' => out.push('"'),
+                '\'' => out.push('\''),
+                'x' => {
+                    let hex: String = chars.by_ref().take(2).collect();
+                    let code = (hex.len() == 2).then(|| u8::from_str_radix(&hex, 16).ok())??;
+                    out.push(code.is_ascii().then_some(char::from(code))?);
+                }
+                'u' => {
+                    if chars.next()? != '{' {
+                        return None;
+                    }
+                    let hex: String = chars.by_ref().take_while(|c| *c != '}').collect();
+                    if hex.is_empty() || hex.len() > 6 || hex.starts_with('+') {
+                        return None;
+                    }
+                    out.push(char::from_u32(u32::from_str_radix(&hex, 16).ok()?)?);
+                }
+                _ => return None,
+            },
+            c => out.push(c),
+        }
+    }
+    Some(out)
+}
+
+impl fmt::Display for EntityUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())
+    }
+}
+
+impl fmt::Debug for EntityUid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,11 @@
+//! The integration tests, in one binary.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod against_judge;
+mod fail_closed;
+mod hostile;
+mod judge;
+mod loader;
+mod mutants;
+mod policies;
+mod random;
