@@ -9,3 +9,4 @@ mod loader;
 mod mutants;
 mod policies;
 mod random;
+mod rival;
