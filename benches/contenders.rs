@@ -124,16 +124,20 @@ impl Field {
         ]
     }
 
-    /// An authorizer on the same entities with `count` more policies, each about one member and one organization.
+    /// An authorizer on the same entities with `count` more policies for all actions, each about one resource that no
+    /// request is about, and every other one about one member.
     pub fn with_unrelated(&self, count: usize) -> Authorizer {
         let is_member = |uid: &&EntityUid| uid.type_name() == "Grc::Member";
         let members: Vec<&EntityUid> = self.world.entities.iter().map(Entity::uid).filter(is_member).collect();
         let policy = |n: usize| {
-            let (member, place) =
-                (members[n * 7 % members.len()], bailiwick::grc::organization(&format!("elsewhere-{n}")));
+            let principal = match n % 2 {
+                0 => "principal".to_owned(),
+                _ => format!("principal == {}", members[n * 7 % members.len()]),
+            };
+            let resource = fixture::CONTENT[n / 2 % fixture::CONTENT.len()](&format!("elsewhere-{n}"));
             format!(
-                "@id(\"unrelated.{n}\")\n@doc(\"A grant to one member.\")\npermit (principal == {member}, \
-                 action == Grc::Action::\"viewSettings\", resource == {place});\n"
+                "@id(\"unrelated.{n}\")\n@doc(\"A grant on one resource.\")\n\
+                 permit ({principal}, action, resource == {resource});\n"
             )
         };
         let bundle = self.authorizer.bundle();
