@@ -99,14 +99,20 @@ impl Report {
     pub fn ratio(&mut self, property: impl Into<String>, left: &Timing, right: &Timing) {
         let times = left.over(right);
         let figures = format!("{} ÷ {}", nanos(left.spread().median), nanos(right.spread().median));
-        self.rows.push([property.into(), number(times.median), range(times), figures]);
+        self.row([property.into(), number(times.median), range(times), figures]);
     }
 
     /// A figure that is no ratio.
     pub fn figure(&mut self, property: impl Into<String>, spread: Spread, unit: &str) {
         let figure = format!("{} {unit}", number(spread.median)).trim_end().to_owned();
         let range = if spread.min < spread.max { range(spread) } else { String::new() };
-        self.rows.push([property.into(), figure, range, String::new()]);
+        self.row([property.into(), figure, range, String::new()]);
+    }
+
+    /// Keeps the row for the table, and shows it at once: a large run takes long.
+    fn row(&mut self, row: [String; 4]) {
+        eprintln!("{}: {}", row[0], row[1]);
+        self.rows.push(row);
     }
 
     /// Says what the last row's figure is made of.

@@ -125,7 +125,7 @@ fn loading(report: &mut Report, field: &Field) {
     let json = field.world.json();
     let bundle = field.authorizer.bundle();
     let entities = field.world.entities.len();
-    let rounds = if field.world.members > RAW_MEMBERS { 3 } else { 7 };
+    let rounds = if field.world.members > RAW_MEMBERS { 1 } else { 7 };
     let seconds: Vec<f64> = (0..rounds)
         .map(|_| {
             let begin = Instant::now();
