@@ -22,29 +22,29 @@ const DEPTH: usize = 64;
 /// Called with the number of entities read so far.
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(usize);
 
-/// Reads an array of entities, one after the other: the text is never held as a whole.
-pub(crate) fn read_entities(
+/// Reads an array of entities, one after the other: neither the text nor the entities are held as a whole. Those that
+/// can be read are given to `each` with their place; the others are the faults.
+pub(super) fn read_entities(
     reader: impl Read,
     types: Option<&Types>,
     progress: Progress<'_>,
-) -> Result<Vec<(usize, Entity)>, EntityError> {
-    let mut list =
-        List { types, names: Names::default(), faults: Faults::default(), out: Vec::new(), read: 0, progress };
+    each: &mut dyn FnMut(usize, Entity),
+) -> Faults {
+    let mut list = List { types, names: Names::default(), faults: Faults::default(), each, read: 0, progress };
     let mut json = serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(1 << 16, reader));
     let outcome = (&mut list).deserialize(&mut json).and_then(|()| json.end());
     if let Err(error) = outcome {
         let place = (error.line() > 0).then_some(list.read);
         list.faults.push(place, None, error.to_string());
     }
-    let List { faults, out, .. } = list;
-    faults.finish().map(|()| out)
+    list.faults
 }
 
 struct List<'a> {
     types: Option<&'a Types>,
     names: Names,
     faults: Faults,
-    out: Vec<(usize, Entity)>,
+    each: &'a mut dyn FnMut(usize, Entity),
     read: usize,
     progress: Progress<'a>,
 }
@@ -67,7 +67,7 @@ impl<'de> Visitor<'de> for &mut List<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(json) = seq.next_element::<Json>()? {
             match self.names.entity(&json, self.types) {
-                Ok(entity) => self.out.push((self.read, entity)),
+                Ok(entity) => (self.each)(self.read, entity),
                 Err((uid, misfits)) => {
                     for misfit in misfits {
                         self.faults.push(Some(self.read), uid.as_ref(), misfit.to_string());
@@ -316,7 +316,7 @@ pub(crate) fn request_from_tree(bundle: &Bundle, json: &Json) -> Result<Request,
         let entity = entity_from_tree(bundle, resource);
         Resource::Inline(Box::new(entity.map_err(|e| at("resource", &e.to_string().replace('\n', "; ")))?))
     } else {
-        Resource::Stored(names.uid_json(resource, true).map_err(|e| at("resource", &e))?)
+        names.uid_json(resource, true).map_err(|e| at("resource", &e))?.into()
     };
     let types = bundle.inner.types.as_deref().and_then(|t| t.actions.get(&action));
     let context = match json.get("context") {
@@ -327,7 +327,7 @@ pub(crate) fn request_from_tree(bundle: &Bundle, json: &Json) -> Result<Request,
         }
         Some(other) => return Err(at("context", &format!("expected an object, found {}", other.kind()))),
     };
-    Ok(Request { principal, action, resource, context })
+    Ok(Request { principal: principal.into(), action: action.into(), resource, context })
 }
 
 fn bare_action(bundle: &Bundle, id: &str) -> Result<EntityUid, RequestError> {

@@ -7,13 +7,14 @@ mod request;
 mod uid;
 mod value;
 
+pub(crate) use decision::Names;
 pub use decision::{Decision, DecisionError, ErrorCode, Revision, Window};
-pub use request::{Request, RequestError, Resource};
+pub use request::{Handle, Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};
 pub use value::{Timestamp, Value};
 
 pub(crate) use uid::is_name;
-pub(crate) use value::{parse_decimal, parse_duration, parse_ip};
+pub(crate) use value::{parse_datetime, parse_decimal, parse_duration, parse_ip};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -56,43 +56,49 @@ impl Timestamp {
     /// Reads Cedar's forms: `2026-03-01`, `2026-03-01T09:30:00Z`, `….250Z`, and an offset such as `+0100` for `Z`.
     /// Finer than a millisecond, or outside the years 0000 to 9999, is none.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let digits = |from: usize, len: usize| -> Option<i64> {
-            let part = text.get(from..from + len)?;
-            part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
-        };
-        let is = |at: usize, c: u8| bytes.get(at) == Some(&c);
-        let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
-        if !is(4, b'-') || !is(7, b'-') || !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
+        Self::from_millis(parse_datetime(text)?)
+    }
+}
+
+/// Reads an instant in Cedar's form, as milliseconds since 1970; with an offset it may lie just outside the years 0000
+/// to 9999.
+pub(crate) fn parse_datetime(text: &str) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let digits = |from: usize, len: usize| -> Option<i64> {
+        let part = text.get(from..from + len)?;
+        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
+    };
+    let is = |at: usize, c: u8| bytes.get(at) == Some(&c);
+    let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
+    if !is(4, b'-') || !is(7, b'-') || !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
+        return None;
+    }
+    let mut millis = days_from_civil(year, month, day) * DAY;
+    if bytes.len() > 10 {
+        let (hour, minute, second) = (digits(11, 2)?, digits(14, 2)?, digits(17, 2)?);
+        if !is(10, b'T') || !is(13, b':') || !is(16, b':') || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        let mut millis = days_from_civil(year, month, day) * DAY;
-        if bytes.len() > 10 {
-            let (hour, minute, second) = (digits(11, 2)?, digits(14, 2)?, digits(17, 2)?);
-            if !is(10, b'T') || !is(13, b':') || !is(16, b':') || hour > 23 || minute > 59 || second > 59 {
-                return None;
-            }
-            millis += ((hour * 60 + minute) * 60 + second) * 1000;
-            let mut at = 19;
-            if is(at, b'.') {
-                millis += digits(20, 3)?;
-                at = 23;
-            }
-            match bytes.get(at)? {
-                b'Z' if bytes.len() == at + 1 => {}
-                sign @ (b'+' | b'-') if bytes.len() == at + 5 => {
-                    let (hours, minutes) = (digits(at + 1, 2)?, digits(at + 3, 2)?);
-                    if hours > 23 || minutes > 59 {
-                        return None;
-                    }
-                    let offset = (hours * 60 + minutes) * 60_000;
-                    millis += if *sign == b'+' { -offset } else { offset };
-                }
-                _ => return None,
-            }
+        millis += ((hour * 60 + minute) * 60 + second) * 1000;
+        let mut at = 19;
+        if is(at, b'.') {
+            millis += digits(20, 3)?;
+            at = 23;
         }
-        Self::from_millis(millis)
+        match bytes.get(at)? {
+            b'Z' if bytes.len() == at + 1 => {}
+            sign @ (b'+' | b'-') if bytes.len() == at + 5 => {
+                let (hours, minutes) = (digits(at + 1, 2)?, digits(at + 3, 2)?);
+                if hours > 23 || minutes > 59 {
+                    return None;
+                }
+                let offset = (hours * 60 + minutes) * 60_000;
+                millis += if *sign == b'+' { -offset } else { offset };
+            }
+            _ => return None,
+        }
     }
+    Some(millis)
 }
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar.
@@ -155,8 +161,12 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
         let (number, tail) = rest.split_at_checked(end)?;
         let word = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         if end > 0 && tail.get(..word) == Some(unit) {
-            let number: i64 = number.parse().ok()?;
-            total = total.checked_add(i128::from(number) * factor)?;
+            let number: u64 = number.parse().ok()?;
+            // Milliseconds alone can be as many as there are below zero.
+            if unit != "ms" {
+                i64::try_from(number).ok()?.checked_mul(factor)?;
+            }
+            total = total.checked_add(i128::from(number) * i128::from(factor))?;
             rest = tail.get(word..)?;
         }
     }

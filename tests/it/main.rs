@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod against_cedar;
 mod against_judge;
 mod fail_closed;
 mod hostile;
@@ -8,4 +9,5 @@ mod judge;
 mod loader;
 mod mutants;
 mod policies;
+mod query;
 mod random;

@@ -8,7 +8,7 @@ use bailiwick::{Authorizer, Bundle, ErrorMode, Source, Sources};
 use serde_json::{json, Value as Json};
 
 use crate::judge;
-use crate::random::{asked, authorizer, snapshot, Asked};
+use crate::random::{alone, asked, snapshot, Asked};
 
 /// All changes of one step to a policy in Cedar's JSON form, each with what was done.
 fn mutants(policy: &Json) -> Vec<(String, Json)> {
@@ -124,7 +124,7 @@ fn cases(bundle: &Bundle) -> Vec<(Authorizer, Vec<Asked>)> {
         .into_iter()
         .map(|(world, asks)| {
             let asked = asks.iter().map(|ask| asked(bundle, &world, ask)).collect();
-            (authorizer(bundle, &snapshot(bundle, &world)), asked)
+            (alone(bundle, &snapshot(bundle, &world)), asked)
         })
         .collect()
 }
@@ -162,7 +162,7 @@ fn every_policy_mutant_is_noticed() {
                 continue;
             };
             let noticed = cases.iter().any(|(authorizer, asked)| {
-                authorizer.replace_bundle_unchecked(&mutant);
+                authorizer.replace_bundle(&mutant).expect("the same schema");
                 asked.iter().any(|case| authorizer.is_authorized(&case.request).allowed() != case.allowed)
             });
             if noticed {
