@@ -56,10 +56,23 @@ pub(super) fn load(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleErr
 
 /// The same bundle without one of its policies.
 pub(super) fn without(inner: &Inner, id: &str) -> Option<Inner> {
+    let mut out = kept(inner, |kept| kept != id)?;
+    out.version = format!("{} without {id}", inner.version).into();
+    Some(out)
+}
+
+/// The same bundle, deciding in another mode.
+pub(super) fn in_mode(inner: &Inner, mode: ErrorMode) -> Option<Inner> {
+    let mut out = kept(inner, |_| true)?;
+    out.mode = mode;
+    Some(out)
+}
+
+fn kept(inner: &Inner, keep: impl Fn(&str) -> bool + Sync) -> Option<Inner> {
     on_big_stack(|| {
         let all = inner.sets.get().all.policies.clone();
-        let kept: Vec<_> = all.policies().filter(|p| AsRef::<str>::as_ref(p.id()) != id).cloned().collect();
-        let policies: Vec<Policy> = inner.policies.iter().filter(|p| &*p.id != id).cloned().collect();
+        let kept: Vec<_> = all.policies().filter(|p| keep(p.id().as_ref())).cloned().collect();
+        let policies: Vec<Policy> = inner.policies.iter().filter(|p| keep(&p.id)).cloned().collect();
         Inner {
             schema: inner.schema.clone(),
             types: inner.types.clone(),
@@ -69,7 +82,7 @@ pub(super) fn without(inner: &Inner, id: &str) -> Option<Inner> {
             by_id: index_ids(&policies),
             policies,
             warnings: Vec::new(),
-            version: format!("{} without {id}", inner.version).into(),
+            version: Arc::clone(&inner.version),
             sets: OnBigStack(index(kept, inner.types.as_deref())),
         }
     })

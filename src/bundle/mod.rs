@@ -221,6 +221,11 @@ impl Bundle {
         load::without(&self.inner, id).map(|inner| Self { inner: Arc::new(inner) })
     }
 
+    /// The same policies, deciding in another mode; none where no thread can be had.
+    pub(crate) fn in_mode(&self, mode: ErrorMode) -> Option<Self> {
+        load::in_mode(&self.inner, mode).map(|inner| Self { inner: Arc::new(inner) })
+    }
+
     /// The ids of the actions it declares, sorted; none without a schema.
     pub fn actions(&self) -> Vec<EntityUid> {
         self.inner.types.iter().flat_map(|t| t.actions.keys().cloned()).collect()

@@ -1,5 +1,8 @@
 //! Reviewing policies: policy tests as files, and what they exercise.
 
 mod cases;
+mod run;
+mod tables;
 
-pub use cases::{read_cases, run_cases, Case, CaseError, CaseFailure, Cases, Report};
+pub use cases::{builtin_cases, read_cases, Case, CaseError, Cases};
+pub use run::{run_cases, CaseFailure, Report};

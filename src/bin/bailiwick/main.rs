@@ -43,7 +43,7 @@ enum Command {
     },
     /// Run the policy tests in PATH/tests, and list policies that none exercises
     Test {
-        /// Policy folder [default: ./policies]
+        /// Policy folder [default: ./policies if there, else the built-in ones]
         path: Option<PathBuf>,
         #[arg(long, value_enum, default_value = "text")]
         format: Format,

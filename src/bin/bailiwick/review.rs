@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use bailiwick::review::{read_cases, run_cases};
+use bailiwick::review::{builtin_cases, read_cases, run_cases};
 use bailiwick::{Bundle, Finding, Severity, Sources};
 
 use crate::{print_bundle_error, print_findings, unusable, Format};
@@ -60,8 +60,12 @@ pub(crate) fn test(path: Option<PathBuf>, format: Format) -> u8 {
             return 2;
         }
     };
-    let folder = path.unwrap_or_else(|| DEFAULT.into()).join("tests");
-    let cases = match read_cases(&bundle, &folder) {
+    let folder = path.or_else(|| Path::new(DEFAULT).is_dir().then(|| DEFAULT.into()));
+    let cases = match folder {
+        Some(folder) => read_cases(&bundle, &folder.join("tests")),
+        None => builtin_cases(&bundle),
+    };
+    let cases = match cases {
         Ok(cases) => cases,
         Err(error) => return unusable(&error),
     };
@@ -74,10 +78,13 @@ pub(crate) fn test(path: Option<PathBuf>, format: Format) -> u8 {
             let failures = report
                 .failures
                 .iter()
-                .map(|f| serde_json::json!({"file": f.file, "name": f.name, "message": f.message}));
+                .map(|f| serde_json::json!({"file": f.file, "line": f.line, "name": f.name, "message": f.message}));
             let failures: Vec<_> = failures.collect();
-            let (cases, unexercised) = (report.cases, &report.unexercised);
-            println!("{}", serde_json::json!({"cases": cases, "failures": failures, "unexercised": unexercised}));
+            let (cases, exercised, unexercised) = (report.cases, &report.exercised, &report.unexercised);
+            let counts = serde_json::json!({
+                "cases": cases, "failures": failures, "exercised": exercised, "unexercised": unexercised
+            });
+            println!("{counts}");
         }
         Format::Text => {
             report.failures.iter().for_each(|failure| println!("FAILED {failure}"));
