@@ -14,10 +14,10 @@ use crate::model::Request;
 /// One policy test.
 #[derive(Debug, Clone)]
 pub struct Case {
-    file: PathBuf,
-    name: String,
-    request: Request,
-    entities: usize,
+    pub(super) file: PathBuf,
+    pub(super) name: String,
+    pub(super) request: Request,
+    pub(super) entities: usize,
     allow: bool,
     indeterminate: bool,
     reason: BTreeSet<String>,
@@ -62,11 +62,11 @@ pub struct Report {
 }
 
 /// The cases of a folder, with the entities they share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Cases {
     /// The cases, by file and in the order they stand.
     pub cases: Vec<Case>,
-    states: Vec<Snapshot>,
+    pub(super) states: Vec<Snapshot>,
 }
 
 /// Reads the `*.json` files of a folder that are test files: arrays of cases. Files whose name ends in
@@ -75,6 +75,22 @@ pub struct Cases {
 /// # Errors
 /// When a file cannot be read or has another shape.
 pub fn read_cases(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
+    let cases = read(bundle, folder, &|id| bundle.policy(id).is_some())?;
+    if cases.cases.is_empty() {
+        return Err(CaseError { file: folder.to_owned(), message: "holds no policy test".into() });
+    }
+    Ok(cases)
+}
+
+/// The cases of a folder as questions: their expected answers may name any policy, and there may be none.
+///
+/// # Errors
+/// When a file cannot be read or has another shape.
+pub fn read_questions(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
+    read(bundle, folder, &|_| true)
+}
+
+fn read(bundle: &Bundle, folder: &Path, is_policy: &dyn Fn(&str) -> bool) -> Result<Cases, CaseError> {
     let failed = |file: &Path, message: String| CaseError { file: file.to_owned(), message };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| failed(folder, e.to_string()))? {
@@ -85,7 +101,7 @@ pub fn read_cases(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
         }
     }
     files.sort();
-    let mut out = Cases { cases: Vec::new(), states: Vec::new() };
+    let mut out = Cases::default();
     let mut known: BTreeMap<PathBuf, usize> = BTreeMap::new();
     let mut names = BTreeSet::new();
     for file in files {
@@ -117,16 +133,20 @@ pub fn read_cases(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
                 }
                 _ => return Err(in_case("`entities` is not the name of a file".into())),
             };
-            out.cases.push(case(bundle, &file, &name, entities, item).map_err(in_case)?);
+            out.cases.push(case(bundle, is_policy, &file, &name, entities, item).map_err(in_case)?);
         }
-    }
-    if out.cases.is_empty() {
-        return Err(failed(folder, "holds no policy test".into()));
     }
     Ok(out)
 }
 
-fn case(bundle: &Bundle, file: &Path, name: &str, entities: usize, json: &Json) -> Result<Case, String> {
+fn case(
+    bundle: &Bundle,
+    is_policy: &dyn Fn(&str) -> bool,
+    file: &Path,
+    name: &str,
+    entities: usize,
+    json: &Json,
+) -> Result<Case, String> {
     const KEYS: [&str; 9] =
         ["name", "description", "source", "request", "entities", "decision", "indeterminate", "reason", "num_errors"];
     json.fields("the case", &KEYS)?;
@@ -143,7 +163,7 @@ fn case(bundle: &Bundle, file: &Path, name: &str, entities: usize, json: &Json) 
     };
     for id in ids {
         match id {
-            Json::String(id) if bundle.policy(id).is_some() => reason.insert(id.clone()),
+            Json::String(id) if is_policy(id) => reason.insert(id.clone()),
             Json::String(id) => return Err(format!("`reason` names `{id}`, which is no policy")),
             _ => return Err("`reason` is no array of policy ids".into()),
         };

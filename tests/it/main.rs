@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod against_judge;
+mod diff;
 mod fail_closed;
+mod files;
 mod hostile;
 mod judge;
 mod loader;
