@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod against_judge;
+#[cfg(feature = "cli")]
+mod cli;
 mod diff;
 mod fail_closed;
 mod files;
