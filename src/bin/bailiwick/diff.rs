@@ -164,18 +164,17 @@ fn section(out: &mut dyn Write, diff: &Diff, change: Change, all: bool) -> Resul
     if count == 0 {
         return Ok(());
     }
-    let allowed: usize = diff.groups.iter().filter(|g| g.change == change).map(|g| g.allowed).sum();
+    let allowed = diff.groups.iter().filter(|g| g.change == change).map(|g| g.allowed).sum();
+    let allowed = text::grouped(allowed);
     let title = match change {
         Change::Loosened => format!("LOOSENED: {}, denied before, allowed now", requests(count)),
         Change::Tightened => format!("TIGHTENED: {}, allowed before, denied now", requests(count)),
         Change::OtherReason => format!("OTHER REASON: {}, the same answer by other policies", requests(count)),
         Change::OnlyOld => {
-            let grouped = requests(count);
-            format!("NOT COMPARED: {grouped} cannot be asked under NEW. OLD allows {}.", requests(allowed))
+            format!("NOT COMPARED: {} cannot be asked under NEW; OLD allows {allowed} of them", requests(count))
         }
         Change::OnlyNew => {
-            let grouped = requests(count);
-            format!("NOT COMPARED: {grouped} cannot be asked under OLD. NEW allows {}.", requests(allowed))
+            format!("NOT COMPARED: {} cannot be asked under OLD; NEW allows {allowed} of them", requests(count))
         }
     };
     text::wrapped(out, "", "  ", &title)?;
@@ -226,7 +225,8 @@ fn block(out: &mut dyn Write, principal: &str, roles: &[Option<&str>], rows: &[&
         *counts.entry(group.action.id()).or_default().entry(resource).or_default() += group.count;
     }
     let actions = counts.iter().map(|(action, resources)| {
-        let resources: Vec<String> = resources.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+        let resources: Vec<String> =
+            resources.iter().map(|(name, count)| format!("{name} ({})", text::grouped(*count))).collect();
         format!("{action} on {}", resources.join(", "))
     });
     text::wrapped(out, "    ", "      ", &actions.collect::<Vec<_>>().join("; "))?;
@@ -312,8 +312,7 @@ fn summary(out: &mut dyn Write, diff: &Diff, all: bool) -> Result<()> {
         ),
     };
     text::wrapped(out, "", "  ", &format!("tried: {what}; {decided}"))?;
-    let counts = [Change::Loosened, Change::Tightened].map(|change| diff.count(change));
-    let apart = diff.count(Change::OnlyOld) + diff.count(Change::OnlyNew);
-    let [loosened, tightened] = counts;
+    let [loosened, tightened] = [Change::Loosened, Change::Tightened].map(|change| text::grouped(diff.count(change)));
+    let apart = text::grouped(diff.count(Change::OnlyOld) + diff.count(Change::OnlyNew));
     writeln!(out, "{loosened} loosened, {tightened} tightened, {apart} not comparable")
 }

@@ -25,7 +25,7 @@ pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
 }
 
 /// A number with its thousands apart: `12,345`.
-fn grouped(number: usize) -> String {
+pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {
