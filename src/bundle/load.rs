@@ -89,6 +89,24 @@ fn kept(inner: &Inner, keep: impl Fn(&str) -> bool + Sync) -> Option<Inner> {
     .ok()
 }
 
+/// What each policy says, without its annotations and layout: policies of which this is equal decide alike.
+pub(super) fn rules(inner: &Inner) -> HashMap<Arc<str>, String> {
+    let rule = |policy: &cedar_policy::Policy| match policy.to_json() {
+        Ok(mut json) => {
+            json.as_object_mut().and_then(|fields| fields.remove("annotations"));
+            json.to_string()
+        }
+        // As written: then an edit of the annotations counts as one of the rule.
+        Err(_) => policy.to_cedar().unwrap_or_default(),
+    };
+    let all = || {
+        let policies = inner.sets.get().all.policies.policies();
+        policies.filter_map(|p| Some((inner.policy_id(p.id().as_ref())?, rule(p)))).collect()
+    };
+    let written = |_| inner.policies.iter().map(|p| (Arc::clone(&p.id), p.text.clone())).collect();
+    on_big_stack(all).unwrap_or_else(written)
+}
+
 fn index_ids(policies: &[Policy]) -> HashMap<Arc<str>, usize> {
     policies.iter().enumerate().map(|(at, p)| (Arc::clone(&p.id), at)).collect()
 }

@@ -226,6 +226,11 @@ impl Bundle {
         load::in_mode(&self.inner, mode).map(|inner| Self { inner: Arc::new(inner) })
     }
 
+    /// What each policy says, by id, without annotations and layout: where this is equal, policies decide alike.
+    pub(crate) fn rules(&self) -> HashMap<Arc<str>, String> {
+        load::rules(&self.inner)
+    }
+
     /// The ids of the actions it declares, sorted; none without a schema.
     pub fn actions(&self) -> Vec<EntityUid> {
         self.inner.types.iter().flat_map(|t| t.actions.keys().cloned()).collect()
@@ -234,6 +239,12 @@ impl Bundle {
     /// Whether it is about the built-in model: its schema declares the namespace `Grc`.
     pub(crate) fn is_grc(&self) -> bool {
         self.inner.types.as_ref().is_some_and(|t| t.namespaces.contains("Grc"))
+    }
+
+    /// The ids of the policies that can decide a request of these types, in no particular order.
+    pub(crate) fn deciding(&self, request: &crate::Request) -> Vec<Arc<str>> {
+        let slice = self.slice(&request.principal, &request.action, request.resource.uid());
+        slice.policies.policies().filter_map(|p| self.inner.policy_id(p.id().as_ref())).collect()
     }
 
     /// The policies whose scope can match a request of these types.

@@ -11,7 +11,7 @@ use super::tables;
 use crate::bundle::{Bundle, ErrorMode};
 use crate::entities::{request_from_tree, Snapshot};
 use crate::model::json::Json;
-use crate::model::{EntityUid, Request, Resource, Timestamp, Window};
+use crate::model::{EntityUid, Request, Resource, Timestamp, Value, Window};
 
 /// One policy test: a request, what it is asked of, and the answer it must get.
 #[derive(Debug, Clone)]
@@ -142,6 +142,8 @@ pub struct Cases {
     /// The cases, by file and in the order they stand; each request of a table is one.
     pub cases: Vec<Case>,
     pub(super) states: Vec<Snapshot>,
+    /// How many cases were left out, since they are Cedar's alone to decide.
+    pub by_cedar_alone: usize,
 }
 
 impl Cases {
@@ -165,6 +167,30 @@ const TABLES: &str = "tables";
 /// # Errors
 /// When a file cannot be read, or a case has another shape or is not what its folder is for.
 pub fn read_cases(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
+    let cases = Reader::read(bundle, Some(bundle), folder, texts(folder)?)?;
+    if cases.cases.is_empty() {
+        return Err(CaseError::file(folder, "holds no policy test"));
+    }
+    Ok(cases)
+}
+
+/// The cases of a folder as questions: their expected answers may name any policy, and there may be none. What a case's
+/// clock shows is in the request's context. Cases that are Cedar's alone to decide are left out, and counted.
+///
+/// # Errors
+/// As [`read_cases`].
+pub fn read_questions(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
+    let mut cases = Reader::read(bundle, None, folder, texts(folder)?)?;
+    for case in &mut cases.cases {
+        if let (Some(Some(now)), false) = (case.clock.last(), case.request.context.contains_key("now")) {
+            case.request.context.insert("now".into(), Value::Datetime(*now));
+        }
+    }
+    Ok(cases)
+}
+
+/// The texts of a folder's test files, by name.
+fn texts<'a>(folder: &Path) -> Result<BTreeMap<String, Cow<'a, [u8]>>, CaseError> {
     let mut texts = BTreeMap::new();
     for part in ["", SPECIAL, TABLES] {
         let path = if part.is_empty() { folder.to_owned() } else { folder.join(part) };
@@ -181,7 +207,7 @@ pub fn read_cases(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
             }
         }
     }
-    Reader::read(bundle, folder, texts)
+    Ok(texts)
 }
 
 /// The tests of the built-in policies, to be asked of `bundle`.
@@ -190,11 +216,13 @@ pub fn read_cases(bundle: &Bundle, folder: &Path) -> Result<Cases, CaseError> {
 /// When `bundle` has another schema, or not the policies that the tests name.
 pub fn builtin_cases(bundle: &Bundle) -> Result<Cases, CaseError> {
     let texts = BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), Cow::Borrowed(text.as_bytes())));
-    Reader::read(bundle, Path::new("policies/tests"), texts.collect())
+    Reader::read(bundle, Some(bundle), Path::new("policies/tests"), texts.collect())
 }
 
 struct Reader<'a> {
     bundle: &'a Bundle,
+    /// The policies that expected answers may name; none where they may name any.
+    policies: Option<&'a Bundle>,
     cedar: Bundle,
     folder: &'a Path,
     texts: BTreeMap<String, Cow<'a, [u8]>>,
@@ -205,17 +233,19 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn read(bundle: &'a Bundle, folder: &'a Path, texts: BTreeMap<String, Cow<'a, [u8]>>) -> Result<Cases, CaseError> {
+    fn read(
+        bundle: &'a Bundle,
+        policies: Option<&'a Bundle>,
+        folder: &'a Path,
+        texts: BTreeMap<String, Cow<'a, [u8]>>,
+    ) -> Result<Cases, CaseError> {
         let cedar = bundle.in_mode(ErrorMode::Cedar);
         let cedar = cedar.ok_or_else(|| CaseError::file(folder, "no thread can be had to read the policies on"))?;
         let files: Vec<String> = texts.keys().filter(|name| !name.ends_with(".entities.json")).cloned().collect();
         let (shared, names, out) = (HashMap::new(), BTreeSet::new(), Cases::default());
-        let mut reader = Self { bundle, cedar, folder, texts, shared, names, out };
+        let mut reader = Self { bundle, policies, cedar, folder, texts, shared, names, out };
         for name in files {
             reader.file(&name)?;
-        }
-        if reader.out.cases.is_empty() {
-            return Err(CaseError::file(folder, "holds no policy test"));
         }
         Ok(reader.out)
     }
@@ -255,7 +285,7 @@ impl<'a> Reader<'a> {
         }
         let kind = file.split_once('/').map_or("", |(kind, _)| kind);
         if kind == TABLES {
-            let table = tables::read(self.bundle, item)?;
+            let table = tables::read(self.bundle, self.policies, item)?;
             let state = self.state(item, ErrorMode::Strict)?;
             for row in table {
                 let name = format!("{name}: {}", row.name);
@@ -289,11 +319,15 @@ impl<'a> Reader<'a> {
             Some(Json::String(mode)) if mode == "cedar" => ErrorMode::Cedar,
             Some(_) => return Err(Fault::at("mode", "is neither `strict` nor `cedar`")),
         };
+        if self.policies.is_none() && mode == ErrorMode::Cedar {
+            self.out.by_cedar_alone += 1;
+            return Ok(());
+        }
         let state = self.state(item, mode)?;
         let request = item.get("request").ok_or_else(|| Fault::of("there is no `request`"))?;
         let request = request_from_tree(self.bundle, request).map_err(|e| Fault::at("request", e.to_string()))?;
         let mut case = self.case(place, name.to_owned(), item, request, state);
-        case.expected = expected(self.bundle, item)?;
+        case.expected = expected(self.policies, item)?;
         case.clock = clock(item)?;
         if special {
             case.decided_by = if mode == ErrorMode::Cedar { DecidedBy::Cedar } else { DecidedBy::Library };
@@ -383,7 +417,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn expected(bundle: &Bundle, json: &Json) -> Result<Expected, Fault> {
+fn expected(policies: Option<&Bundle>, json: &Json) -> Result<Expected, Fault> {
     let allow = match json.get("decision") {
         Some(Json::String(text)) if text == "allow" => true,
         Some(Json::String(text)) if text == "deny" => false,
@@ -397,7 +431,7 @@ fn expected(bundle: &Bundle, json: &Json) -> Result<Expected, Fault> {
         let Json::String(id) = id else {
             return Err(Fault::at("reason", "is no array of policy ids"));
         };
-        reason.insert(decides(bundle, id, allow).map_err(|e| Fault::at("reason", e))?);
+        reason.insert(decides(policies, id, allow).map_err(|e| Fault::at("reason", e))?);
     }
     if allow && reason.is_empty() {
         return Err(Fault::at("reason", "is empty; an allow has a permit"));
@@ -447,7 +481,8 @@ fn expected(bundle: &Bundle, json: &Json) -> Result<Expected, Fault> {
 }
 
 /// The policy `id`, which must be there and able to determine such an answer.
-pub(super) fn decides(bundle: &Bundle, id: &str, allow: bool) -> Result<String, String> {
+pub(super) fn decides(policies: Option<&Bundle>, id: &str, allow: bool) -> Result<String, String> {
+    let Some(bundle) = policies else { return Ok(id.to_owned()) };
     match bundle.policy(id) {
         None => Err(format!("names `{id}`, which is no policy")),
         Some(policy) if policy.is_forbid() == allow => {

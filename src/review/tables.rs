@@ -16,7 +16,7 @@ pub(super) struct Cell {
 }
 
 /// All requests of a table: each principal asks each action of a row on each of the row's resources.
-pub(super) fn read(bundle: &Bundle, table: &Json) -> Result<Vec<Cell>, Fault> {
+pub(super) fn read(bundle: &Bundle, policies: Option<&Bundle>, table: &Json) -> Result<Vec<Cell>, Fault> {
     const KEYS: [&str; 7] = ["name", "description", "source", "entities", "context", "principals", "rows"];
     table.fields("the table", &KEYS).map_err(|e| Fault::at("rows", e))?;
     let Some(Json::Object(principals)) = table.get("principals") else {
@@ -31,8 +31,8 @@ pub(super) fn read(bundle: &Bundle, table: &Json) -> Result<Vec<Cell>, Fault> {
         row.fields("it", &["action", "resource", "context", "allow", "deny"]).map_err(fail)?;
         let (actions, resources) = (texts(row, "action").map_err(fail)?, texts(row, "resource").map_err(fail)?);
         let context = Json::Object([fields(table)?, fields(row)?].concat());
-        let allowed = answers(bundle, row, "allow", principals).map_err(fail)?;
-        let denied = answers(bundle, row, "deny", principals).map_err(fail)?;
+        let allowed = answers(policies, row, "allow", principals).map_err(fail)?;
+        let denied = answers(policies, row, "deny", principals).map_err(fail)?;
         for ((label, principal), action, resource) in product(principals, &actions, &resources) {
             let request = [("principal", principal), ("action", action), ("resource", resource), ("context", &context)];
             let request = Json::Object(request.map(|(key, value)| (key.to_owned(), value.clone())).into());
@@ -82,19 +82,19 @@ fn texts(row: &Json, key: &str) -> Result<Vec<Json>, String> {
 
 /// The policies that answer each principal, from `{policy: "all" or [principals]}`.
 fn answers(
-    bundle: &Bundle,
+    policies: Option<&Bundle>,
     row: &Json,
     key: &str,
     principals: &[Field],
 ) -> Result<BTreeMap<String, BTreeSet<String>>, String> {
     let mut out: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let policies = match row.get(key) {
+    let answers = match row.get(key) {
         None => return Ok(out),
-        Some(Json::Object(policies)) => policies,
+        Some(Json::Object(answers)) => answers,
         Some(_) => return Err(format!("`{key}` is no object of principals by policy")),
     };
-    for (id, who) in policies {
-        let id = decides(bundle, id, key == "allow").map_err(|e| format!("`{key}` {e}"))?;
+    for (id, who) in answers {
+        let id = decides(policies, id, key == "allow").map_err(|e| format!("`{key}` {e}"))?;
         let who: Vec<&String> = match who {
             Json::String(all) if all == "all" => principals.iter().map(|(label, _)| label).collect(),
             Json::Array(labels) => labels

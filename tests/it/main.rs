@@ -3,7 +3,11 @@
 
 mod against_judge;
 mod cases;
+#[cfg(feature = "cli")]
+mod cli;
+mod diff;
 mod fail_closed;
+mod files;
 mod hostile;
 mod judge;
 mod loader;
