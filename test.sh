@@ -25,7 +25,7 @@ cargo test --workspace --features cli
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r bindings/python/requirements-test.txt
 rm -rf target/python-wheels
 "$venv/bin/maturin" build --quiet --manifest-path bindings/python/Cargo.toml --interpreter "$venv/bin/python" \
-    --profile dev --features bailiwick/cli --strip --compatibility linux --out target/python-wheels
+    --profile dev --features bailiwick/cli --compatibility linux --out target/python-wheels
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
     target/python-wheels/*.whl
 
@@ -33,3 +33,4 @@ cd bindings/python
 "$venv/bin/python" -m pytest
 "$venv/bin/python" -m mypy.stubtest bailiwick
 "$venv/bin/python" -m mypy
+"$venv/bin/python" -m mypy -p bailiwick

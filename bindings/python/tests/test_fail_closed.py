@@ -172,6 +172,7 @@ def test_a_clock_that_asks_the_authorizer_is_denied_and_not_followed_for_ever() 
     authorizer = Authorizer(entities=WORLD, clock=clock)
     assert ask(authorizer)
     assert len(inner) == 1 and codes(inner[0]) == ["clock"]
+    assert inner[0].errors[0].message == "the clock cannot be read: it asks for a decision itself"
 
 
 def test_nothing_of_a_batch_is_decided_where_one_request_is_malformed() -> None:
