@@ -17,12 +17,10 @@ venv=$PWD/target/python-venv
     exit 1
 }
 
-# The extension module is built like the rest: same profile, same features, nothing twice. An extension module is
-# not linked with libpython; pyo3 is told so throughout, since it is compiled again whenever that changes.
-export PYO3_BUILD_EXTENSION_MODULE=1 PYO3_PYTHON=$venv/bin/python
 cargo test --workspace --features cli
 
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r bindings/python/requirements-test.txt
+# With the profile and the features of the tests, so that nothing is compiled twice.
 rm -rf target/python-wheels
 "$venv/bin/maturin" build --quiet --manifest-path bindings/python/Cargo.toml --interpreter "$venv/bin/python" \
     --profile dev --features bailiwick/cli --compatibility linux --out target/python-wheels
