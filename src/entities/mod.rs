@@ -6,7 +6,7 @@ mod rules;
 mod snapshot;
 
 pub use error::{EntityError, EntityFault};
-pub use read::{entity_from_json, request_from_json};
+pub use read::{entity_from_json, request_from_json, request_from_parts, uid_from_tree, EntityReader, Part};
 pub use snapshot::Snapshot;
 
 pub(crate) use read::{read_entities, request_from_tree, Progress};

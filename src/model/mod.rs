@@ -8,6 +8,7 @@ mod uid;
 mod value;
 
 pub use decision::{Decision, DecisionError, ErrorCode, Revision, Window};
+pub use json::Json;
 pub use request::{Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};
 pub use value::{Timestamp, Value};
