@@ -14,3 +14,4 @@ mod loader;
 mod mutants;
 mod policies;
 mod random;
+mod rival;
