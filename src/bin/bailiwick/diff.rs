@@ -66,10 +66,18 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<u8> {
             return Ok(unusable(&format!("`{}` cannot be written: {e}", path.display())));
         }
     }
+    let left_out = old_cases.by_cedar_alone.max(new_cases.by_cedar_alone);
     let diff = diff(old, new, old_cases, new_cases);
     match args.format {
         Format::Json => writeln!(out, "{}", diff.to_json())?,
-        Format::Text => print(out, &diff, args.all)?,
+        Format::Text => {
+            print(out, &diff, args.all)?;
+            if left_out > 0 {
+                let tests = text::count(left_out, "policy test", "policy tests");
+                let text = format!("not asked: {tests} in `mode: cedar`, which the library does not decide");
+                text::wrapped(out, "", "  ", &text)?;
+            }
+        }
     }
     Ok(u8::from(match args.fail_on {
         Some(FailOn::Loosened) => diff.is_loosened(),
