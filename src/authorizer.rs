@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use crate::bundle::Bundle;
 use crate::engine::{self, Linked};
 use crate::entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
-use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Handle, Request, Revision, Timestamp};
+use crate::model::{Decision, DecisionError, Entity, EntityUid, ErrorCode, Handle, Request, Revision, Timestamp};
 
 /// Where the present instant comes from.
 pub trait Clock: Send + Sync {
@@ -316,6 +316,14 @@ impl Authorizer {
     /// When the text is no array of entities or an entity breaks a rule; the old ones stay.
     pub fn replace_entities(&self, reader: impl Read) -> Result<Revision, EntityError> {
         self.replace(|state| Linked::new(state.bundle().clone(), Snapshot::from_json(state.bundle(), reader)?))
+    }
+
+    /// Replaces all entities by these.
+    ///
+    /// # Errors
+    /// When an entity breaks a rule; the old ones stay.
+    pub fn replace_entities_with(&self, entities: Vec<Entity>) -> Result<Revision, EntityError> {
+        self.replace(|state| Linked::new(state.bundle().clone(), Snapshot::from_entities(state.bundle(), entities)?))
     }
 
     /// Replaces the bundle.

@@ -58,11 +58,22 @@ pub(super) fn load(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleErr
 
 /// The same bundle without one of its policies.
 pub(super) fn without(inner: &Inner, id: &str) -> Option<Inner> {
+    kept(inner, &format!("{} without {id}", inner.names.version), |kept| kept != id)
+}
+
+/// The same bundle, deciding in another mode.
+pub(super) fn in_mode(inner: &Inner, mode: ErrorMode) -> Option<Inner> {
+    let mut out = kept(inner, &inner.names.version, |_| true)?;
+    out.mode = mode;
+    Some(out)
+}
+
+fn kept(inner: &Inner, version: &str, keep: impl Fn(&str) -> bool + Sync) -> Option<Inner> {
     on_big_stack(|| {
         let all = inner.sets.get().all.policies.clone();
-        let kept: Vec<_> = all.policies().filter(|p| AsRef::<str>::as_ref(p.id()) != id).cloned().collect();
-        let policies: Vec<Policy> = inner.policies.iter().filter(|p| &*p.id != id).cloned().collect();
-        let names = names(&policies, format!("{} without {id}", inner.names.version).into());
+        let kept: Vec<_> = all.policies().filter(|p| keep(p.id().as_ref())).cloned().collect();
+        let policies: Vec<Policy> = inner.policies.iter().filter(|p| keep(&p.id)).cloned().collect();
+        let names = names(&policies, version.into());
         Inner {
             schema: inner.schema.clone(),
             types: inner.types.clone(),
@@ -78,6 +89,26 @@ pub(super) fn without(inner: &Inner, id: &str) -> Option<Inner> {
         }
     })
     .ok()
+}
+
+/// What each policy says, without its annotations and layout: policies of which this is equal decide alike.
+pub(super) fn rules(inner: &Inner) -> HashMap<Arc<str>, String> {
+    let rule = |policy: &cedar_policy::Policy| match policy.to_json() {
+        Ok(mut json) => {
+            json.as_object_mut().and_then(|fields| fields.remove("annotations"));
+            json.to_string()
+        }
+        // As written: then an edit of the annotations counts as one of the rule.
+        Err(_) => policy.to_cedar().unwrap_or_default(),
+    };
+    let all = || {
+        let policies = inner.sets.get().all.policies.policies();
+        policies
+            .filter_map(|p| Some((Arc::clone(inner.by_id.get_key_value(p.id().as_ref() as &str)?.0), rule(p))))
+            .collect()
+    };
+    let written = |_| inner.policies.iter().map(|p| (Arc::clone(&p.id), p.text.clone())).collect();
+    on_big_stack(all).unwrap_or_else(written)
 }
 
 fn index_ids(policies: &[Policy]) -> HashMap<Arc<str>, usize> {
@@ -312,6 +343,23 @@ fn slice<'a>(policies: impl Iterator<Item = &'a cedar_policy::Policy> + Clone) -
     literals.dedup();
     // Ids are unique by now: in strict mode they were checked, in Cedar's a repeated one is refused too.
     Arc::new(Slice { policies: PolicySet::from_policies(policies.cloned()).unwrap_or_default(), literals })
+}
+
+/// The ids of the policies whose scope allows a request's action and types; all where the schema does not foresee it.
+pub(super) fn deciding(inner: &Inner, action: &EntityUid, (principal, resource): (&str, &str)) -> Vec<Arc<str>> {
+    let types = inner.types.as_deref().and_then(|t| t.actions.get(action));
+    let declared = types.filter(|a| {
+        let has = |names: &[String], name: &str| names.iter().any(|n| n == name);
+        has(&a.principals, principal) && has(&a.resources, resource)
+    });
+    let groups = declared.map(|a| {
+        let mut groups = a.ancestors.clone();
+        groups.insert(action.clone());
+        groups
+    });
+    let can = |p: &cedar_policy::Policy| groups.as_ref().is_none_or(|g| scope_can_match(p, principal, g, resource));
+    let all = inner.sets.get().all.policies.policies();
+    all.filter(|p| can(p)).map(|p| AsRef::<str>::as_ref(p.id()).into()).collect()
 }
 
 /// Whether a policy's scope allows an action, given with its groups, and these types.

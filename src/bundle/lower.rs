@@ -8,7 +8,7 @@ use cedar_policy::pst;
 use super::layout::Layout;
 use super::load::scope_can_match;
 use super::program::{Action, AddressTest, Cond, Environment, Expr, Function, Key, Name, Program, Root, Rule, TypeKey};
-use super::types::{ActionType, Field, Type, Types};
+use super::types::{ActionType, Types};
 use super::Slice;
 use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, EntityUid, Timestamp, Value};
 
@@ -83,7 +83,7 @@ pub(crate) fn compile(
         cedar: cedar(uncovered.clone()),
     };
     let mut room = SPECIAL;
-    for (uid, of) in types.iter().flat_map(|t| &t.actions) {
+    for (types, uid, of) in types.iter().flat_map(|t| t.actions.iter().map(move |(uid, of)| (*t, uid, of))) {
         let Some(number) = layout.fixed_id(uid) else { continue };
         let mut groups = of.ancestors.clone();
         groups.insert(uid.clone());
@@ -118,7 +118,7 @@ pub(crate) fn compile(
             program.actions.resize_with(number as usize + 1, || None);
         }
         if let Some(place) = program.actions.get_mut(number as usize) {
-            *place = Some(Box::new(action(uid, of, principals, resources, first)));
+            *place = Some(Box::new(action(types, uid, of, principals, resources, first)));
         }
     }
     program.literals = shared.literals;
@@ -129,13 +129,20 @@ fn rule(source: &Source, condition: Arc<Cond>) -> Rule {
     Rule { rank: source.rank, forbid: source.body.effect == pst::Effect::Forbid, condition }
 }
 
-fn action(uid: &EntityUid, of: &ActionType, principals: Vec<u32>, resources: Vec<u32>, first: usize) -> Action {
+fn action(
+    types: &Types,
+    uid: &EntityUid,
+    of: &ActionType,
+    principals: Vec<u32>,
+    resources: Vec<u32>,
+    first: usize,
+) -> Action {
     let downloads = ["downloadAuditPackage", "exportSection"];
     Action {
         principals,
         resources,
         first,
-        wants_now: matches!(of.context.fields.get("now"), Some(Field { of: Type::Datetime, .. })),
+        wants_now: types.wants_now(uid),
         clamps: uid.type_name() == "Grc::Action" && downloads.contains(&uid.id()),
         context: Arc::new(of.context.clone()),
     }

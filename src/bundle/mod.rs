@@ -239,6 +239,16 @@ impl Bundle {
         load::without(&self.inner, id).map(|inner| Self { inner: Arc::new(inner) })
     }
 
+    /// The same policies, deciding in another mode; none where no thread can be had.
+    pub(crate) fn in_mode(&self, mode: ErrorMode) -> Option<Self> {
+        load::in_mode(&self.inner, mode).map(|inner| Self { inner: Arc::new(inner) })
+    }
+
+    /// What each policy says, by id, without annotations and layout: where this is equal, policies decide alike.
+    pub(crate) fn rules(&self) -> HashMap<Arc<str>, String> {
+        load::rules(&self.inner)
+    }
+
     /// The ids of the actions it declares, sorted; none without a schema.
     pub fn actions(&self) -> Vec<EntityUid> {
         self.inner.types.iter().flat_map(|t| t.actions.keys().cloned()).collect()
@@ -247,5 +257,12 @@ impl Bundle {
     /// Whether it is about the built-in model: its schema declares the namespace `Grc`.
     pub(crate) fn is_grc(&self) -> bool {
         self.inner.types.as_ref().is_some_and(|t| t.namespaces.contains("Grc"))
+    }
+
+    /// The ids of the policies that can decide a request of these types, in no particular order; all of them where the
+    /// schema does not foresee it.
+    pub(crate) fn deciding(&self, request: &crate::Request) -> Vec<Arc<str>> {
+        let types = (request.principal().type_name(), request.resource().uid().type_name());
+        load::deciding(&self.inner, request.action(), types)
     }
 }

@@ -128,6 +128,17 @@ impl Types {
         }
     }
 
+    /// Whether `uid` is an entity of an enumerated type that the schema lists.
+    pub(crate) fn is_listed(&self, uid: &EntityUid) -> bool {
+        matches!(self.entities.get(uid.type_name()), Some(EntityType::Enum(ids)) if ids.iter().any(|id| id == uid.id()))
+    }
+
+    /// Whether the schema declares `context.now: datetime` for this action.
+    pub(crate) fn wants_now(&self, action: &EntityUid) -> bool {
+        let field = self.actions.get(action).and_then(|a| a.context.fields.get("now"));
+        matches!(field, Some(Field { of: Type::Datetime, .. }))
+    }
+
     /// Whether entities of this uid's type exist without being stored: actions and enumerated types.
     pub(crate) fn is_declared_type(&self, uid: &EntityUid) -> bool {
         uid.is_action() || matches!(self.entities.get(uid.type_name()), Some(EntityType::Enum(_)))

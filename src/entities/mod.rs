@@ -9,7 +9,7 @@ mod snapshot;
 mod table;
 
 pub use error::{EntityError, EntityFault};
-pub use read::{entity_from_json, request_from_json};
+pub use read::{entity_from_json, request_from_json, request_from_parts, uid_from_tree, EntityReader, Part};
 pub use snapshot::Snapshot;
 
 pub(crate) use edit::check_inline;

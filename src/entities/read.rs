@@ -30,23 +30,21 @@ pub(super) fn read_entities(
     progress: Progress<'_>,
     each: &mut dyn FnMut(usize, Entity),
 ) -> Faults {
-    let mut list = List { types, names: Names::default(), faults: Faults::default(), each, read: 0, progress };
+    let mut list = List { entities: EntityReader::with_types(types), progress, each };
     let mut json = serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(1 << 16, reader));
     let outcome = (&mut list).deserialize(&mut json).and_then(|()| json.end());
+    let List { mut entities, .. } = list;
     if let Err(error) = outcome {
-        let place = (error.line() > 0).then_some(list.read);
-        list.faults.push(place, None, error.to_string());
+        let place = (error.line() > 0).then_some(entities.read);
+        entities.faults.push(place, None, error.to_string());
     }
-    list.faults
+    entities.faults
 }
 
 struct List<'a> {
-    types: Option<&'a Types>,
-    names: Names,
-    faults: Faults,
-    each: &'a mut dyn FnMut(usize, Entity),
-    read: usize,
+    entities: EntityReader<'a>,
     progress: Progress<'a>,
+    each: &'a mut dyn FnMut(usize, Entity),
 }
 
 impl<'de> DeserializeSeed<'de> for &mut List<'_> {
@@ -66,26 +64,74 @@ impl<'de> Visitor<'de> for &mut List<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(json) = seq.next_element::<Json>()? {
-            match self.names.entity(&json, self.types) {
-                Ok(entity) => (self.each)(self.read, entity),
-                Err((uid, misfits)) => {
-                    for misfit in misfits {
-                        self.faults.push(Some(self.read), uid.as_ref(), misfit.to_string());
-                    }
-                }
+            if let Some((place, entity)) = self.entities.next(&json) {
+                (self.each)(place, entity);
             }
-            self.read += 1;
-            if self.read.is_multiple_of(4096) {
-                (self.progress)(self.read);
+            if self.entities.read.is_multiple_of(4096) {
+                (self.progress)(self.entities.read);
             }
         }
-        (self.progress)(self.read);
+        (self.progress)(self.entities.read);
         Ok(())
     }
 }
 
+/// Reads entities one after the other, and reports all bad ones together.
+#[derive(Debug)]
+pub struct EntityReader<'a> {
+    types: Option<&'a Types>,
+    names: Names,
+    faults: Faults,
+    out: Vec<Entity>,
+    read: usize,
+}
+
+impl<'a> EntityReader<'a> {
+    /// Reads entities in Cedar's entity JSON, with the bundle's schema telling the types.
+    pub fn new(bundle: &'a Bundle) -> Self {
+        Self::with_types(bundle.inner.types.as_deref())
+    }
+
+    fn with_types(types: Option<&'a Types>) -> Self {
+        Self { types, names: Names::default(), faults: Faults::default(), out: Vec::new(), read: 0 }
+    }
+
+    /// Reads the next one.
+    pub fn push(&mut self, json: &Json) {
+        let entity = self.next(json);
+        self.out.extend(entity.map(|(_, entity)| entity));
+    }
+
+    /// Reads the next one, with its place; none where it cannot be read.
+    fn next(&mut self, json: &Json) -> Option<(usize, Entity)> {
+        let place = self.read;
+        self.read += 1;
+        match self.names.entity(json, self.types) {
+            Ok(entity) => Some((place, entity)),
+            Err((uid, misfits)) => {
+                misfits.iter().for_each(|m| self.faults.push(Some(place), uid.as_ref(), m.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Reports the next one as unreadable.
+    pub fn refuse(&mut self, message: &str) {
+        self.faults.push(Some(self.read), None, message);
+        self.read += 1;
+    }
+
+    /// The entities. Whether they fit the schema is checked where they are used.
+    ///
+    /// # Errors
+    /// When one has not the shape of an entity.
+    pub fn finish(self) -> Result<Vec<Entity>, EntityError> {
+        self.faults.finish().map(|()| self.out)
+    }
+}
+
 /// Type names met, so that a million uids share a few names.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Names(HashSet<Arc<str>>);
 
 type Refusal = (Option<EntityUid>, Vec<Misfit>);
@@ -108,6 +154,7 @@ impl Names {
     fn uid_json(&mut self, json: &Json, text: bool) -> Result<EntityUid, String> {
         match json {
             Json::String(uid) if text => uid.parse().map_err(|e: crate::UidError| e.to_string()),
+            Json::Typed(Value::Entity(uid)) => Ok(uid.clone()),
             Json::Object(fields) => {
                 if let [(key, inner @ Json::Object(_))] = fields.as_slice() {
                     if key == "__entity" {
@@ -122,6 +169,14 @@ impl Names {
             }
             other if text => Err(format!("expected a uid as a text or `{{\"type\", \"id\"}}`, found {}", other.kind())),
             other => Err(format!("expected `{{\"type\", \"id\"}}`, found {}", other.kind())),
+        }
+    }
+
+    fn part(&mut self, part: Part<'_>) -> Result<EntityUid, String> {
+        match part {
+            Part::Text(text) => text.parse().map_err(|e: crate::UidError| e.to_string()),
+            Part::Uid(uid) => Ok(uid.clone()),
+            Part::Json(json) => self.uid_json(json, true),
         }
     }
 
@@ -184,6 +239,7 @@ impl Names {
             (Json::Null, _) => fail("null is not a value; leave the attribute out".into()),
             (Json::Bool(b), _) => Ok(Value::Bool(*b)),
             (Json::Long(n), _) => Ok(Value::Long(*n)),
+            (Json::Typed(value), _) => Ok(value.clone()),
             (Json::String(text), Some(Type::Datetime | Type::Duration | Type::Decimal | Type::Ip)) => {
                 let function = match hint {
                     Some(Type::Datetime) => "datetime",
@@ -303,23 +359,52 @@ pub fn request_from_json(bundle: &Bundle, text: &str) -> Result<Request, Request
 
 pub(crate) fn request_from_tree(bundle: &Bundle, json: &Json) -> Result<Request, RequestError> {
     json.fields("the request", &["principal", "action", "resource", "context"]).map_err(RequestError::new)?;
-    let part = |key: &str| json.get(key).ok_or_else(|| RequestError::new(format!("the request has no `{key}`")));
+    let part = |key: &str| {
+        let part = json.get(key).map(Part::Json);
+        part.ok_or_else(|| RequestError::new(format!("the request has no `{key}`")))
+    };
+    request_from_parts(bundle, part("principal")?, part("action")?, part("resource")?, json.get("context"))
+}
+
+/// A principal, action or resource as a program has it at hand.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// A uid's text; for an action also its bare id.
+    Text(&'a str),
+    /// A uid.
+    Uid(&'a EntityUid),
+    /// What a request file holds: a uid as a text or an object; for a resource also a whole entity.
+    Json(&'a Json),
+}
+
+/// Reads a request whose parts are at hand, as [`request_from_json`] does from a text.
+///
+/// # Errors
+/// As [`request_from_json`].
+pub fn request_from_parts(
+    bundle: &Bundle,
+    principal: Part<'_>,
+    action: Part<'_>,
+    resource: Part<'_>,
+    context: Option<&Json>,
+) -> Result<Request, RequestError> {
     let at = |key: &str, message: &dyn std::fmt::Display| RequestError::new(format!("`{key}`: {message}"));
     let mut names = Names::default();
-    let principal = names.uid_json(part("principal")?, true).map_err(|e| at("principal", &e))?;
-    let action = match part("action")? {
-        Json::String(id) if is_name(id) => bare_action(bundle, id)?,
-        other => names.uid_json(other, true).map_err(|e| at("action", &e))?,
+    let principal = names.part(principal).map_err(|e| at("principal", &e))?;
+    let action = match action {
+        Part::Text(id) if is_name(id) => bare_action(bundle, id)?,
+        Part::Json(Json::String(id)) if is_name(id) => bare_action(bundle, id)?,
+        other => names.part(other).map_err(|e| at("action", &e))?,
     };
-    let resource = part("resource")?;
-    let resource = if resource.get("uid").is_some() {
-        let entity = entity_from_tree(bundle, resource);
-        Resource::Inline(Box::new(entity.map_err(|e| at("resource", &e.to_string().replace('\n', "; ")))?))
-    } else {
-        names.uid_json(resource, true).map_err(|e| at("resource", &e))?.into()
+    let resource = match resource {
+        Part::Json(json) if json.get("uid").is_some() => {
+            let entity = entity_from_tree(bundle, json);
+            Resource::Inline(Box::new(entity.map_err(|e| at("resource", &e.to_string().replace('\n', "; ")))?))
+        }
+        other => names.part(other).map_err(|e| at("resource", &e))?.into(),
     };
     let types = bundle.inner.types.as_deref().and_then(|t| t.actions.get(&action));
-    let context = match json.get("context") {
+    let context = match context {
         None => BTreeMap::new(),
         Some(Json::Object(fields)) => {
             let context = names.record(fields, types.map(|a| &a.context), "", 0);
@@ -330,17 +415,27 @@ pub(crate) fn request_from_tree(bundle: &Bundle, json: &Json) -> Result<Request,
     Ok(Request { principal: principal.into(), action: action.into(), resource, context })
 }
 
+/// Reads a uid: its text, or `{"type", "id"}`.
+///
+/// # Errors
+/// When it is neither.
+pub fn uid_from_tree(json: &Json) -> Result<EntityUid, RequestError> {
+    Names::default().uid_json(json, true).map_err(RequestError::new)
+}
+
 fn bare_action(bundle: &Bundle, id: &str) -> Result<EntityUid, RequestError> {
     let known = |uids: &[EntityUid]| uids.iter().map(|u| format!("`{u}`")).collect::<Vec<_>>().join(", ");
-    let actions = bundle.actions();
+    let types = bundle.inner.types.as_deref();
     if bundle.is_grc() {
         let uid = EntityUid::unchecked("Grc::Action", id);
-        if actions.contains(&uid) {
-            return Ok(uid);
+        if let Some((uid, _)) = types.and_then(|t| t.actions.get_key_value(&uid)) {
+            return Ok(uid.clone());
         }
+        let actions = bundle.actions();
         let ids = actions.iter().map(|u| format!("`{}`", u.id())).collect::<Vec<_>>().join(", ");
         return Err(RequestError::new(format!("`action`: unknown action `{}`; the actions are {ids}", shorten(id))));
     }
+    let actions = bundle.actions();
     Err(RequestError::new(format!(
         "`action`: `{}` is not a uid such as `App::Action::\"view\"`; the actions are {}",
         shorten(id),

@@ -9,6 +9,7 @@ mod value;
 
 pub(crate) use decision::Names;
 pub use decision::{Decision, DecisionError, ErrorCode, Revision, Window};
+pub use json::Json;
 pub use request::{Handle, Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};
 pub use value::{Timestamp, Value};

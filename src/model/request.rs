@@ -150,4 +150,19 @@ impl Request {
     pub fn context(&self) -> &BTreeMap<String, Value> {
         &self.context
     }
+
+    /// The request as JSON: `{"principal", "action", "resource", "context"}`, as request files hold it.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::json;
+        let resource = match &self.resource {
+            Resource::Stored(handle) => json!(handle.uid().to_string()),
+            Resource::Inline(entity) => entity.to_json(),
+        };
+        json!({
+            "principal": self.principal().to_string(),
+            "action": self.action().to_string(),
+            "resource": resource,
+            "context": Value::Record(self.context.clone()).to_json(),
+        })
+    }
 }

@@ -100,6 +100,9 @@ impl FromStr for EntityUid {
         if !is_name(type_name) {
             return Err(err("the type is not a name such as `Grc::Member`"));
         }
+        if !body.contains(['"', '\\']) {
+            return Ok(Self::unchecked(type_name, body));
+        }
         let id = unescape(body).ok_or_else(|| err("the id has a stray quote or an unknown escape"))?;
         Ok(Self::unchecked(type_name, id))
     }

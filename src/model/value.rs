@@ -232,6 +232,8 @@ impl Value {
     }
 
     /// The argument of the extension constructor; empty for values of other types.
+    ///
+    /// Cedar has no IPv4 tail in an IPv6 address, as Rust writes it for some.
     pub(crate) fn extension_text(&self) -> String {
         match self {
             Value::Datetime(at) => at.to_string(),
@@ -240,6 +242,10 @@ impl Value {
                 let sign = if *n < 0 { "-" } else { "" };
                 let n = n.unsigned_abs();
                 format!("{sign}{}.{:04}", n / 10_000, n % 10_000)
+            }
+            Value::Ip(IpAddr::V6(address), prefix) if address.to_string().contains('.') => {
+                let groups = address.segments().map(|group| format!("{group:x}")).join(":");
+                format!("{groups}/{prefix}")
             }
             Value::Ip(address, prefix) => format!("{address}/{prefix}"),
             _ => String::new(),

@@ -3,7 +3,12 @@
 
 mod against_cedar;
 mod against_judge;
+mod cases;
+#[cfg(feature = "cli")]
+mod cli;
+mod diff;
 mod fail_closed;
+mod files;
 mod hostile;
 mod judge;
 mod loader;
@@ -11,3 +16,4 @@ mod mutants;
 mod policies;
 mod query;
 mod random;
+mod rival;
