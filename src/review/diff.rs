@@ -446,14 +446,15 @@ fn case_sets<'a>(bundles: &Bundles<'_>, old: &'a Cases, new: &'a Cases) -> Vec<S
         (Some(a), Some(b)) => a.len() == b.len() && a.iter().all(|e| b.get(e.uid()).as_ref() == Some(&e)),
         _ => false,
     };
-    let mut by_name: HashMap<&str, &super::Case> = HashMap::new();
-    by_name.extend(old.cases.iter().map(|case| (case.name.as_str(), case)));
+    // Rows of a table can ask the same in another context, under one name.
+    let mut by_name: HashMap<&str, Vec<&super::Case>> = HashMap::new();
+    old.cases.iter().for_each(|case| by_name.entry(case.name.as_str()).or_default().push(case));
     for (cases, is_new) in [(old, false), (new, true)] {
         for (at, state) in cases.states.iter().enumerate() {
             let repeated: Vec<bool> =
                 old.states.iter().map(|other| is_new && same_state(Some(other), Some(state))).collect();
             let known = |case: &super::Case| {
-                by_name.get(case.name.as_str()).is_some_and(|other| {
+                by_name.get(case.name.as_str()).into_iter().flatten().any(|other| {
                     repeated.get(other.state).copied().unwrap_or(false)
                         && name(&other.file) == name(&case.file)
                         && other.request == case.request

@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> Result<u8> {
         Format::Json => writeln!(out, "{}", diff.to_json())?,
         Format::Text => {
             print(out, &diff, args.all)?;
-            if left_out > 0 {
+            if left_out > 0 && diff.is_changed() {
                 let tests = text::count(left_out, "policy test", "policy tests");
                 let text = format!("not asked: {tests} in `mode: cedar`, which the library does not decide");
                 text::wrapped(out, "", "  ", &text)?;
