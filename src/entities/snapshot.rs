@@ -83,7 +83,7 @@ impl Snapshot {
         reader: impl Read,
         progress: Progress<'_>,
     ) -> Result<Self, EntityError> {
-        let entities = read_entities(reader, bundle.inner.types.as_deref(), progress)?;
+        let entities = read_entities(bundle, reader, progress)?;
         Self::empty().put(bundle, entities, &[])
     }
 

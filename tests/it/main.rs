@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod against_judge;
+mod corpus;
 mod fail_closed;
 mod hostile;
 mod judge;
