@@ -23,6 +23,10 @@ pub(crate) fn decide(
 ) {
     decision.reset(snapshot.revision(), bundle.version_arc());
     let outcome = match bundle.mode() {
+        _ if too_deep(request) => {
+            let message = format!("a value of the request is nested deeper than {}", Value::DEPTH);
+            Err(DecisionError::new(ErrorCode::InvalidRequest, message))
+        }
         ErrorMode::Strict => strict(bundle, snapshot, request, now, decision),
         ErrorMode::Cedar => evaluate(bundle, snapshot, request, decision),
     };
@@ -33,6 +37,12 @@ pub(crate) fn decide(
     }
     decision.determining.sort();
     decision.errors.sort_by(|a, b| (&a.policy, a.code.as_str()).cmp(&(&b.policy, b.code.as_str())));
+}
+
+/// Whether a program has built a request deeper than any text is read: what follows would exhaust the stack on it.
+fn too_deep(request: &Request) -> bool {
+    let resource = matches!(&request.resource, Resource::Inline(entity) if entity.is_too_deep());
+    resource || request.context.values().any(Value::is_too_deep)
 }
 
 fn strict(

@@ -1,6 +1,7 @@
 //! Schema and policy files as one validated, versioned bundle.
 
 mod check;
+mod expansion;
 mod limits;
 mod load;
 mod source;

@@ -9,7 +9,7 @@ use super::error::Faults;
 use super::{read_entities, rules, Changes, EntityError, Progress};
 use crate::bundle::types::{EntityType, Misfit, Types};
 use crate::bundle::{Bundle, ErrorMode};
-use crate::model::{Entity, EntityUid, Revision};
+use crate::model::{shorten, Entity, EntityUid, Revision, Value};
 
 /// All entities at one revision. Cloning is cheap; a changed copy shares what did not change.
 #[derive(Clone)]
@@ -173,7 +173,7 @@ impl Snapshot {
             if misfits.is_empty() {
                 for (what, uid) in references(entity) {
                     if !self.stored.contains_key(uid) && !types.is_declared_type(uid) {
-                        misfits.push(Misfit::new(what, format!("`{uid}` is not stored")));
+                        misfits.push(Misfit::new(what, format!("`{}` is not stored", shorten(&uid.to_string()))));
                     }
                 }
             }
@@ -206,6 +206,10 @@ impl Snapshot {
         let mut put: HashMap<EntityUid, usize> = HashMap::with_capacity(entities.len());
         for (index, entity) in entities {
             let uid = entity.uid().clone();
+            if entity.is_too_deep() {
+                faults.push(Some(index), Some(&uid), format!("a value is nested deeper than {}", Value::DEPTH));
+                continue;
+            }
             let mut misfits = Vec::new();
             if let (true, Some(types)) = (strict, types) {
                 fits(types, &entity, &mut misfits);
@@ -235,6 +239,7 @@ impl Snapshot {
                 };
                 for (what, target) in references(entity) {
                     if !next.stored.contains_key(target) && !declared(target) {
+                        let target = shorten(&target.to_string());
                         faults.push(Some(*index), Some(uid), format!("`{what}`: `{target}` is not stored"));
                     }
                 }

@@ -283,6 +283,26 @@ impl Value {
         })
     }
 
+    /// Whether sets and records in it nest deeper than [`Value::DEPTH`]. What walks values recurses: a value that a
+    /// program has built can be deeper than any stack, so this does not.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        if !matches!(self, Value::Set(_) | Value::Record(_)) {
+            return false;
+        }
+        let mut open = vec![(self, 0)];
+        while let Some((value, depth)) = open.pop() {
+            if depth > Self::DEPTH {
+                return true;
+            }
+            match value {
+                Value::Set(items) => open.extend(items.iter().map(|v| (v, depth + 1))),
+                Value::Record(fields) => open.extend(fields.values().map(|v| (v, depth + 1))),
+                _ => {}
+            }
+        }
+        false
+    }
+
     /// Calls `f` with every entity this value refers to.
     pub(crate) fn for_each_entity<'a>(&'a self, f: &mut impl FnMut(&'a EntityUid)) {
         match self {

@@ -7,6 +7,7 @@ mod fail_closed;
 mod hostile;
 mod judge;
 mod loader;
+mod loader_cedar;
 mod mutants;
 mod policies;
 mod random;
