@@ -282,14 +282,6 @@ impl Authorizer {
         })
     }
 
-    /// Replaces the bundle by one with the same schema, for tests that try hundreds.
-    #[doc(hidden)]
-    pub fn replace_bundle_unchecked(&self, bundle: &Bundle) {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = self.state.load().snapshot.clone();
-        self.state.store(Arc::new(State { bundle: bundle.clone(), snapshot }));
-    }
-
     /// Follows the source: by its changes where it can tell them, else by loading all of it again.
     ///
     /// # Errors
