@@ -32,3 +32,8 @@ cd bindings/python
 "$venv/bin/python" -m mypy.stubtest bailiwick
 "$venv/bin/python" -m mypy
 "$venv/bin/python" -m mypy -p bailiwick
+
+# What a test could not do is said last, where it is seen.
+if [ -s ../../target/not-run.txt ]; then
+    cat ../../target/not-run.txt
+fi

@@ -23,6 +23,10 @@ pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding
             return Err(source.finding(at, 1, format!("nested deeper than {DEPTH} brackets")));
         }
         if opens {
+            // `a["b"]["c"]`, `when { … } when { … }`: brackets one after the other nest what is before them.
+            if let Some(level) = levels.last_mut() {
+                level.clause += 1;
+            }
             levels.push(Level::default());
         } else if closes && levels.len() > 1 {
             let inner = levels.pop().unwrap_or_default().longest() + 1;
@@ -50,7 +54,7 @@ pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding
 struct Level {
     /// `||`, `&&` and `if` of the part between two commas: each is one step deeper.
     logic: usize,
-    /// Other operators since the last of those, and the most between any two.
+    /// Other operators and brackets since the last of those, and the most between any two.
     clause: usize,
     longest_clause: usize,
     /// The deepest part before the last comma.
@@ -107,7 +111,8 @@ impl Tokens<'_> {
             let c = self.peek(0);
             let token = match (c, self.peek(1)) {
                 (b'/', b'/') => {
-                    while self.at < self.text.len() && self.peek(0) != b'\n' {
+                    // Cedar ends a comment at either.
+                    while self.at < self.text.len() && !matches!(self.peek(0), b'\n' | b'\r') {
                         self.at += 1;
                     }
                     continue;

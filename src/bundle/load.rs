@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::layout::Layout;
 use super::lower::compile;
 use super::types::Types;
-use super::{limits, BundleError, ErrorMode, Finding, Inner, Policy, Sets, Slice, Source, Sources};
+use super::{expansion, limits, BundleError, ErrorMode, Finding, Inner, Policy, Sets, Slice, Source, Sources};
 use crate::model::{EntityUid, Names};
 
 /// Cedar's parser, validator and drops recurse; within [`limits`] this is stack enough in a debug build.
@@ -190,13 +190,17 @@ fn version(sources: &Sources) -> String {
 
 fn read_schema(source: &Source, warnings: &mut Vec<Finding>) -> Result<(Schema, Types), Finding> {
     limits::check(source, true)?;
-    let (schema, notes) =
-        Schema::from_cedarschema_str(source.text()).map_err(|e| Finding::from_cedar(source, &e, 0))?;
+    let failed = |e: cedar_policy::CedarSchemaError| Finding::from_cedar(source, &e, 0);
+    let (json, _) = cedar_policy::schema_str_to_json_with_resolved_types(source.text()).map_err(failed)?;
+    expansion::check(&json).map_err(|(name, message)| {
+        let declared = |word: &str| source.text().find(&format!("{word} {name}"));
+        let at = ["type", "entity", "action"].into_iter().find_map(declared).unwrap_or(0);
+        source.finding(at, 0, format!("`{name}`: {message}"))
+    })?;
+    let (schema, notes) = Schema::from_cedarschema_str(source.text()).map_err(failed)?;
     for note in notes {
         warnings.push(Finding::from_cedar(source, &note, 0).warning());
     }
-    let (json, _) = cedar_policy::schema_str_to_json_with_resolved_types(source.text())
-        .map_err(|e| Finding::from_cedar(source, &e, 0))?;
     let types = Types::read(&json).map_err(|e| source.finding(0, 0, e))?;
     Ok((schema, types))
 }

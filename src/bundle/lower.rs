@@ -683,7 +683,7 @@ fn constant(expr: &Expr) -> Option<Value> {
     Some(match expr {
         Expr::Bool(b) => Value::Bool(*b),
         Expr::Long(n) => Value::Long(*n),
-        Expr::Datetime(ms) => Value::Datetime(Timestamp::from_millis(*ms)?),
+        Expr::Datetime(ms) => Value::Datetime(Timestamp::any(*ms)),
         Expr::Duration(ms) => Value::Duration(*ms),
         Expr::Decimal(n) => Value::Decimal(*n),
         Expr::Constant(value) => (**value).clone(),

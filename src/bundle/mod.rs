@@ -1,6 +1,7 @@
 //! Schema and policy files as one validated, versioned bundle.
 
 mod check;
+mod expansion;
 pub(crate) mod layout;
 mod limits;
 mod load;

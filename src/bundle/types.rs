@@ -157,10 +157,10 @@ impl Types {
             (Value::Bool(_), Type::Bool)
             | (Value::Long(_), Type::Long)
             | (Value::String(_), Type::String)
-            | (Value::Datetime(_), Type::Datetime)
             | (Value::Duration(_), Type::Duration)
             | (Value::Decimal(_), Type::Decimal)
             | (Value::Ip(..), Type::Ip) => true,
+            (Value::Datetime(at), Type::Datetime) => at.is_in_range(),
             (Value::Entity(uid), Type::Entity(name)) => {
                 *uid.type_name() == **name
                     && match self.entities.get(uid.type_name()) {
@@ -209,6 +209,9 @@ impl Types {
     /// Where `value` does not fit `of`.
     pub(crate) fn check(&self, value: &Value, of: &Type, path: &str, out: &mut Vec<Misfit>) {
         match (value, of) {
+            (Value::Datetime(at), Type::Datetime) if !at.is_in_range() => {
+                out.push(Misfit::new(path, "the instant is out of the years 0000 to 9999"));
+            }
             (Value::Bool(_), Type::Bool)
             | (Value::Long(_), Type::Long)
             | (Value::String(_), Type::String)

@@ -596,7 +596,7 @@ impl<'a> Env<'a> {
             Val::Long(n) => Value::Long(*n),
             Val::Duration(ms) => Value::Duration(*ms),
             Val::Decimal(n) => Value::Decimal(*n),
-            Val::Datetime(ms) => Value::Datetime(Timestamp::from_millis(*ms)?),
+            Val::Datetime(ms) => Value::Datetime(Timestamp::any(*ms)),
             Val::Ip(address, prefix) => Value::Ip(*address, *prefix),
             Val::Text(text) => Value::String((*text).to_owned()),
             Val::Entity(Ent::Slot(slot)) => Value::Entity(self.snapshot.uid(*slot)?),

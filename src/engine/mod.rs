@@ -128,7 +128,7 @@ pub(crate) type Now<'a> = &'a dyn Fn() -> Result<Timestamp, DecisionError>;
 /// it.
 pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let outcome = prepare(linked, request, now).and_then(|asked| {
+    let outcome = shallow(request).and_then(|()| prepare(linked, request, now)).and_then(|asked| {
         decision.window = asked.env.window;
         evaluate(linked, request, &asked, decision)
     });
@@ -140,6 +140,16 @@ pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
         }
         Ok(()) => distrust(linked, decision),
     }
+}
+
+/// Refuses a request that a program has built deeper than any text is read: what follows would exhaust the stack on it.
+fn shallow(request: &Request) -> Result<(), DecisionError> {
+    let resource = matches!(&request.resource, Resource::Inline(entity) if entity.is_too_deep());
+    if resource || request.context.values().any(Value::is_too_deep) {
+        let message = format!("a value of the request is nested deeper than {}", Value::DEPTH);
+        return Err(DecisionError::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
 }
 
 /// Makes a decision in which a forbid failed a denial: nobody knows what the forbid would have said.
@@ -395,7 +405,7 @@ impl Tally<'_> {
 /// Cedar's own answer, for comparing: the same request, prepared the same way, put to all policies.
 pub(crate) fn decide_by_cedar(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let outcome = prepare(linked, request, now).and_then(|asked| {
+    let outcome = shallow(request).and_then(|()| prepare(linked, request, now)).and_then(|asked| {
         decision.window = asked.env.window;
         let answer = cedar::evaluate(linked, request, &asked.env, linked.bundle.inner.all())?;
         decision.determining.extend(answer.matched);

@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use super::EntityError;
 use crate::bundle::types::{EntityType, Misfit, Types};
 use crate::bundle::{Bundle, ErrorMode};
-use crate::model::{Entity, EntityUid};
+use crate::model::{shorten, Entity, EntityUid, Value};
 
 /// A snapshot that is being changed. It is used when all checks have passed, or not at all.
 pub(super) struct Edit<'a> {
@@ -69,6 +69,10 @@ impl<'a> Edit<'a> {
 
     pub(super) fn put(&mut self, index: usize, entity: &Entity) {
         let uid = entity.uid();
+        if entity.is_too_deep() {
+            let message = format!("a value is nested deeper than {}", Value::DEPTH);
+            return self.faults.push(Some(index), Some(uid), message);
+        }
         let types = self.bundle.inner.types.as_deref();
         if let (true, Some(types)) = (self.strict(), types) {
             let mut misfits = Vec::new();
@@ -193,7 +197,7 @@ impl<'a> Edit<'a> {
             for (what, target) in missing {
                 let Some(target) = self.next.uid(target) else { continue };
                 if !types.is_some_and(|t| t.is_declared_type(&target)) {
-                    let message = format!("`{what}`: `{target}` is not stored");
+                    let message = format!("`{what}`: `{}` is not stored", shorten(&target.to_string()));
                     self.faults.push(Some(index), self.next.uid(slot).as_ref(), message);
                 }
             }
@@ -327,7 +331,7 @@ pub(crate) fn check_inline(snapshot: &Snapshot, bundle: &Bundle, entity: &Entity
         let mut known = |what: &str, uid: &EntityUid| {
             let stored = snapshot.find(uid).is_some_and(|slot| snapshot.entity(slot).is_some());
             if !stored && !types.is_declared_type(uid) {
-                misfits.push(Misfit::new(what, format!("`{uid}` is not stored")));
+                misfits.push(Misfit::new(what, format!("`{}` is not stored", shorten(&uid.to_string()))));
             }
         };
         entity.parents().iter().for_each(|uid| known("parents", uid));

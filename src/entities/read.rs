@@ -9,15 +9,12 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use super::error::Faults;
 use super::EntityError;
 use crate::bundle::types::{EntityType, Misfit, RecordType, Type, Types};
+use crate::bundle::{Bundle, ErrorMode};
 use crate::model::json::Json;
 use crate::model::{
     is_name, parse_decimal, parse_duration, parse_ip, shorten, Entity, EntityUid, Request, RequestError, Resource,
     Timestamp, Value,
 };
-use crate::Bundle;
-
-/// Deepest nesting of one value.
-const DEPTH: usize = 64;
 
 /// Called with the number of entities read so far.
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(usize);
@@ -25,12 +22,12 @@ pub(crate) type Progress<'a> = &'a mut dyn FnMut(usize);
 /// Reads an array of entities, one after the other: neither the text nor the entities are held as a whole. Those that
 /// can be read are given to `each` with their place; the others are the faults.
 pub(super) fn read_entities(
+    bundle: &Bundle,
     reader: impl Read,
-    types: Option<&Types>,
     progress: Progress<'_>,
     each: &mut dyn FnMut(usize, Entity),
 ) -> Faults {
-    let mut list = List { entities: EntityReader::with_types(types), progress, each };
+    let mut list = List { entities: EntityReader::new(bundle), progress, each };
     let mut json = serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(1 << 16, reader));
     let outcome = (&mut list).deserialize(&mut json).and_then(|()| json.end());
     let List { mut entities, .. } = list;
@@ -89,11 +86,8 @@ pub struct EntityReader<'a> {
 impl<'a> EntityReader<'a> {
     /// Reads entities in Cedar's entity JSON, with the bundle's schema telling the types.
     pub fn new(bundle: &'a Bundle) -> Self {
-        Self::with_types(bundle.inner.types.as_deref())
-    }
-
-    fn with_types(types: Option<&'a Types>) -> Self {
-        Self { types, names: Names::default(), faults: Faults::default(), out: Vec::new(), read: 0 }
+        let (types, names) = (bundle.inner.types.as_deref(), Names::of(bundle));
+        Self { types, names, faults: Faults::default(), out: Vec::new(), read: 0 }
     }
 
     /// Reads the next one.
@@ -130,19 +124,27 @@ impl<'a> EntityReader<'a> {
     }
 }
 
-/// Type names met, so that a million uids share a few names.
 #[derive(Debug, Default)]
-struct Names(HashSet<Arc<str>>);
+struct Names {
+    /// Type names met, so that a million uids share a few names.
+    met: HashSet<Arc<str>>,
+    /// Whether all of Cedar's instants are read, not only those that people can write.
+    any_instant: bool,
+}
 
 type Refusal = (Option<EntityUid>, Vec<Misfit>);
 
 impl Names {
+    fn of(bundle: &Bundle) -> Self {
+        Self { met: HashSet::new(), any_instant: bundle.mode() == ErrorMode::Cedar }
+    }
+
     fn uid(&mut self, type_name: &str, id: &str) -> Result<EntityUid, String> {
-        let name = match self.0.get(type_name) {
+        let name = match self.met.get(type_name) {
             Some(name) => Arc::clone(name),
             None if is_name(type_name) => {
                 let name: Arc<str> = type_name.into();
-                self.0.insert(Arc::clone(&name));
+                self.met.insert(Arc::clone(&name));
                 name
             }
             None => return Err(format!("`{}` is not a type name such as `Grc::Member`", shorten(type_name))),
@@ -232,8 +234,8 @@ impl Names {
     /// A value, with the schema's type as a hint for what JSON alone does not tell.
     fn value(&mut self, json: &Json, hint: Option<&Type>, path: &str, depth: usize) -> Result<Value, Misfit> {
         let fail = |message: String| Err(Misfit::new(path, message));
-        if depth > DEPTH {
-            return fail(format!("nested deeper than {DEPTH}"));
+        if depth > Value::DEPTH {
+            return fail(format!("nested deeper than {}", Value::DEPTH));
         }
         match (json, hint) {
             (Json::Null, _) => fail("null is not a value; leave the attribute out".into()),
@@ -247,7 +249,7 @@ impl Names {
                     Some(Type::Decimal) => "decimal",
                     _ => "ip",
                 };
-                extension(function, text).or_else(fail)
+                self.extension(function, text).or_else(fail)
             }
             (Json::String(text), _) => Ok(Value::String(text.clone())),
             (Json::Array(items), _) => {
@@ -262,7 +264,7 @@ impl Names {
                 if let [(key, inner)] = fields.as_slice() {
                     match key.as_str() {
                         "__entity" => return self.uid_json(inner, false).map(Value::Entity).or_else(fail),
-                        "__extn" => return extension_json(inner).or_else(fail),
+                        "__extn" => return self.extension_json(inner).or_else(fail),
                         "__expr" => return fail("`__expr` is not supported".into()),
                         _ => {}
                     }
@@ -270,7 +272,7 @@ impl Names {
                 match hint {
                     Some(Type::Entity(_)) => self.uid_json(json, false).map(Value::Entity).or_else(fail),
                     Some(Type::Datetime | Type::Duration | Type::Decimal | Type::Ip) => {
-                        extension_json(json).or_else(fail)
+                        self.extension_json(json).or_else(fail)
                     }
                     _ => {
                         let record = match hint {
@@ -299,31 +301,59 @@ impl Names {
         }
         Ok(out)
     }
-}
 
-fn extension_json(json: &Json) -> Result<Value, String> {
-    json.fields("the extension value", &["fn", "arg"])?;
-    match (json.get("fn"), json.get("arg")) {
-        (Some(Json::String(function)), Some(Json::String(arg))) => extension(function, arg),
-        _ => Err("expected `{\"fn\": …, \"arg\": …}` with two texts".into()),
+    fn extension_json(&self, json: &Json) -> Result<Value, String> {
+        const WHAT: &str = "the extension value";
+        if let Some(Json::Array(args)) = json.get("args") {
+            json.fields(WHAT, &["fn", "args"])?;
+            return self.offset(json.get("fn"), args);
+        }
+        json.fields(WHAT, &["fn", "arg"])?;
+        match (json.get("fn"), json.get("arg")) {
+            (Some(Json::String(function)), Some(Json::String(arg))) => self.extension(function, arg),
+            _ => Err("expected `{\"fn\": …, \"arg\": …}` with two texts".into()),
+        }
     }
-}
 
-fn extension(function: &str, arg: &str) -> Result<Value, String> {
-    let value = match function {
-        "datetime" => Timestamp::parse(arg).map(Value::Datetime),
-        "duration" => parse_duration(arg).map(Value::Duration),
-        "decimal" => parse_decimal(arg).map(Value::Decimal),
-        "ip" => parse_ip(arg).map(|(address, prefix)| Value::Ip(address, prefix)),
-        other => return Err(format!("unknown extension `{}`", shorten(other))),
-    };
-    let form = match function {
-        "datetime" => "`2026-03-01T09:30:00.250Z`, not finer than a millisecond, in the years 0000 to 9999",
-        "duration" => "`1d2h3m4s5ms`",
-        "decimal" => "`12.3456`, with one to four places",
-        _ => "`192.0.2.0/24`",
-    };
-    value.ok_or_else(|| format!("`{}` is no {function}; expected a form such as {form}", shorten(arg)))
+    /// `{"fn": "offset", "args": [datetime, duration]}`: how Cedar writes instants beyond the years 0000 to 9999.
+    fn offset(&self, function: Option<&Json>, args: &[Json]) -> Result<Value, String> {
+        let extension = |arg: &Json| match arg {
+            Json::Object(fields) => match fields.as_slice() {
+                [(key, inner)] if key == "__extn" => self.extension_json(inner),
+                _ => Err("expected `{\"__extn\": …}`".to_owned()),
+            },
+            other => Err(format!("expected `{{\"__extn\": …}}`, found {}", other.kind())),
+        };
+        let (Some(Json::String(name)), [start, by]) = (function, args) else {
+            return Err("expected `offset` and its two `args`".into());
+        };
+        match (name.as_str(), extension(start)?, extension(by)?) {
+            ("offset", Value::Datetime(start), Value::Duration(by)) => {
+                let at = start.millis().checked_add(by).map(Timestamp::any);
+                let at = at.filter(|at| self.any_instant || at.is_in_range());
+                at.map(Value::Datetime).ok_or_else(|| "the instant is out of the years 0000 to 9999".into())
+            }
+            _ => Err("expected `offset` of a datetime and a duration".into()),
+        }
+    }
+
+    fn extension(&self, function: &str, arg: &str) -> Result<Value, String> {
+        let value = match function {
+            "datetime" if self.any_instant => Timestamp::parse_any(arg).map(Value::Datetime),
+            "datetime" => Timestamp::parse(arg).map(Value::Datetime),
+            "duration" => parse_duration(arg).map(Value::Duration),
+            "decimal" => parse_decimal(arg).map(Value::Decimal),
+            "ip" => parse_ip(arg).map(|(address, prefix)| Value::Ip(address, prefix)),
+            other => return Err(format!("unknown extension `{}`", shorten(other))),
+        };
+        let form = match function {
+            "datetime" => "`2026-03-01T09:30:00.250Z`, not finer than a millisecond, in the years 0000 to 9999",
+            "duration" => "`1d2h3m4s5ms`",
+            "decimal" => "`12.3456`, with one to four places",
+            _ => "`192.0.2.0/24`",
+        };
+        value.ok_or_else(|| format!("`{}` is no {function}; expected a form such as {form}", shorten(arg)))
+    }
 }
 
 /// Reads one entity in Cedar's entity JSON, with the bundle's schema telling the types.
@@ -340,7 +370,7 @@ fn tree(json: &serde_json::Value) -> Result<Json, EntityError> {
 }
 
 fn entity_from_tree(bundle: &Bundle, json: &Json) -> Result<Entity, EntityError> {
-    Names::default().entity(json, bundle.inner.types.as_deref()).map_err(|(uid, misfits)| {
+    Names::of(bundle).entity(json, bundle.inner.types.as_deref()).map_err(|(uid, misfits)| {
         let mut faults = Faults::default();
         misfits.iter().for_each(|m| faults.push(None, uid.as_ref(), m.to_string()));
         faults.finish().err().unwrap_or_else(|| EntityError::of("not an entity"))
@@ -389,7 +419,7 @@ pub fn request_from_parts(
     context: Option<&Json>,
 ) -> Result<Request, RequestError> {
     let at = |key: &str, message: &dyn std::fmt::Display| RequestError::new(format!("`{key}`: {message}"));
-    let mut names = Names::default();
+    let mut names = Names::of(bundle);
     let principal = names.part(principal).map_err(|e| at("principal", &e))?;
     let action = match action {
         Part::Text(id) if is_name(id) => bare_action(bundle, id)?,

@@ -267,7 +267,7 @@ pub(crate) fn value(snapshot: &Snapshot, cell: &Cell) -> Option<Value> {
         Cell::Bool(b) => Value::Bool(*b),
         Cell::Long(n) => Value::Long(*n),
         Cell::Entity(slot) => entity(slot)?,
-        Cell::Datetime(ms) => Value::Datetime(Timestamp::from_millis(*ms)?),
+        Cell::Datetime(ms) => Value::Datetime(Timestamp::any(*ms)),
         Cell::Duration(ms) => Value::Duration(*ms),
         Cell::Decimal(n) => Value::Decimal(*n),
         Cell::Entities(slots) => Value::Set(slots.iter().filter_map(entity).collect()),

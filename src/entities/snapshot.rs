@@ -115,7 +115,7 @@ impl Snapshot {
         progress: Progress<'_>,
     ) -> Result<Self, EntityError> {
         let mut edit = Edit::new(bundle, Self::of(bundle));
-        let faults = super::read_entities(reader, bundle.inner.types.as_deref(), progress, &mut |index, entity| {
+        let faults = super::read_entities(bundle, reader, progress, &mut |index, entity| {
             edit.put(index, &entity);
         });
         edit.finish(faults)

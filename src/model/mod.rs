@@ -103,6 +103,11 @@ impl Entity {
         entity
     }
 
+    /// Whether a value of an attribute or a tag nests deeper than [`Value::DEPTH`].
+    pub(crate) fn is_too_deep(&self) -> bool {
+        self.attributes.values().chain(self.tags.values()).any(Value::is_too_deep)
+    }
+
     /// Calls `f` with every entity that an attribute or a tag refers to.
     pub(crate) fn for_each_reference<'a>(&'a self, mut f: impl FnMut(&'a EntityUid)) {
         for value in self.attributes.values().chain(self.tags.values()) {

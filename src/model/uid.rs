@@ -29,7 +29,7 @@ pub struct UidError {
 }
 
 impl UidError {
-    fn new(text: &str, reason: &'static str) -> Self {
+    pub(super) fn new(text: &str, reason: &'static str) -> Self {
         Self { text: super::shorten(text), reason }
     }
 }

@@ -56,49 +56,63 @@ impl Timestamp {
     /// Reads Cedar's forms: `2026-03-01`, `2026-03-01T09:30:00Z`, `….250Z`, and an offset such as `+0100` for `Z`.
     /// Finer than a millisecond, or outside the years 0000 to 9999, is none.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::from_millis(parse_datetime(text)?)
+        Self::parse_any(text).filter(|at| at.is_in_range())
+    }
+
+    /// Whether it is in the years 0000 to 9999. INVARIANT: only what is read for [`crate::ErrorMode::Cedar`] is not.
+    pub(crate) fn is_in_range(self) -> bool {
+        (Self::MIN..=Self::MAX).contains(&self)
+    }
+
+    /// Any instant of Cedar's.
+    pub(crate) fn any(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// As [`Timestamp::parse`]; an offset may lead out of the years 0000 to 9999.
+    pub(crate) fn parse_any(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let digits = |from: usize, len: usize| -> Option<i64> {
+            let part = text.get(from..from + len)?;
+            part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
+        };
+        let is = |at: usize, c: u8| bytes.get(at) == Some(&c);
+        let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
+        if !is(4, b'-') || !is(7, b'-') || !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
+            return None;
+        }
+        let mut millis = days_from_civil(year, month, day) * DAY;
+        if bytes.len() > 10 {
+            let (hour, minute, second) = (digits(11, 2)?, digits(14, 2)?, digits(17, 2)?);
+            if !is(10, b'T') || !is(13, b':') || !is(16, b':') || hour > 23 || minute > 59 || second > 59 {
+                return None;
+            }
+            millis += ((hour * 60 + minute) * 60 + second) * 1000;
+            let mut at = 19;
+            if is(at, b'.') {
+                millis += digits(20, 3)?;
+                at = 23;
+            }
+            match bytes.get(at)? {
+                b'Z' if bytes.len() == at + 1 => {}
+                sign @ (b'+' | b'-') if bytes.len() == at + 5 => {
+                    let (hours, minutes) = (digits(at + 1, 2)?, digits(at + 3, 2)?);
+                    if hours > 23 || minutes > 59 {
+                        return None;
+                    }
+                    let offset = (hours * 60 + minutes) * 60_000;
+                    millis += if *sign == b'+' { -offset } else { offset };
+                }
+                _ => return None,
+            }
+        }
+        Some(Self(millis))
     }
 }
 
-/// Reads an instant in Cedar's form, as milliseconds since 1970; with an offset it may lie just outside the years 0000
-/// to 9999.
+/// Reads an instant in Cedar's form, as milliseconds since 1970; an offset may lead out of the years 0000 to 9999.
 pub(crate) fn parse_datetime(text: &str) -> Option<i64> {
-    let bytes = text.as_bytes();
-    let digits = |from: usize, len: usize| -> Option<i64> {
-        let part = text.get(from..from + len)?;
-        part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok())?
-    };
-    let is = |at: usize, c: u8| bytes.get(at) == Some(&c);
-    let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
-    if !is(4, b'-') || !is(7, b'-') || !(1..=12).contains(&month) || day < 1 || day > days_in(year, month) {
-        return None;
-    }
-    let mut millis = days_from_civil(year, month, day) * DAY;
-    if bytes.len() > 10 {
-        let (hour, minute, second) = (digits(11, 2)?, digits(14, 2)?, digits(17, 2)?);
-        if !is(10, b'T') || !is(13, b':') || !is(16, b':') || hour > 23 || minute > 59 || second > 59 {
-            return None;
-        }
-        millis += ((hour * 60 + minute) * 60 + second) * 1000;
-        let mut at = 19;
-        if is(at, b'.') {
-            millis += digits(20, 3)?;
-            at = 23;
-        }
-        match bytes.get(at)? {
-            b'Z' if bytes.len() == at + 1 => {}
-            sign @ (b'+' | b'-') if bytes.len() == at + 5 => {
-                let (hours, minutes) = (digits(at + 1, 2)?, digits(at + 3, 2)?);
-                if hours > 23 || minutes > 59 {
-                    return None;
-                }
-                let offset = (hours * 60 + minutes) * 60_000;
-                millis += if *sign == b'+' { -offset } else { offset };
-            }
-            _ => return None,
-        }
-    }
-    Some(millis)
+    Timestamp::parse_any(text).map(Timestamp::millis)
 }
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar.
@@ -162,11 +176,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
         let word = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         if end > 0 && tail.get(..word) == Some(unit) {
             let number: u64 = number.parse().ok()?;
-            // Milliseconds alone can be as many as there are below zero.
-            if unit != "ms" {
-                i64::try_from(number).ok()?.checked_mul(factor)?;
-            }
-            total = total.checked_add(i128::from(number) * i128::from(factor))?;
+            total = total.checked_add(i128::from(number) * factor)?;
             rest = tail.get(word..)?;
         }
     }
@@ -211,6 +221,9 @@ pub(crate) fn parse_ip(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 impl Value {
+    /// Deepest nesting of one value.
+    pub(crate) const DEPTH: usize = 64;
+
     /// The value as Cedar's JSON, with `__entity` and `__extn` where JSON has no such type.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::json;
@@ -223,6 +236,10 @@ impl Value {
             Value::Set(items) => items.iter().map(Value::to_json).collect(),
             Value::Record(fields) => {
                 serde_json::Value::Object(fields.iter().map(|(k, v)| (k.clone(), v.to_json())).collect())
+            }
+            Value::Datetime(at) if !at.is_in_range() => {
+                let epoch = extension("datetime", "1970-01-01".into());
+                json!({"__extn": {"fn": "offset", "args": [epoch, Value::Duration(at.millis()).to_json()]}})
             }
             Value::Datetime(_) => extension("datetime", self.extension_text()),
             Value::Duration(_) => extension("duration", self.extension_text()),
@@ -266,11 +283,30 @@ impl Value {
                 E::new_record(fields.collect::<Result<Vec<_>, super::UidError>>()?)
                     .unwrap_or_else(|_| E::new_bool(false))
             }
+            Value::Datetime(at) if !at.is_in_range() => {
+                let text = format!("datetime(\"1970-01-01\").offset(duration(\"{}ms\"))", at.millis());
+                text.parse().map_err(|_| super::UidError::new(&text, "it is no instant"))?
+            }
             Value::Datetime(_) => E::new_datetime(self.extension_text()),
             Value::Duration(_) => E::new_duration(self.extension_text()),
             Value::Decimal(_) => E::new_decimal(self.extension_text()),
             Value::Ip(..) => E::new_ip(self.extension_text()),
         })
+    }
+
+    /// Whether sets and records in it nest deeper than [`Value::DEPTH`]: what walks values recurses, and a value that a
+    /// program has built can be deeper than any stack.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        // INVARIANT: it goes no deeper than that itself.
+        fn deeper(value: &Value, left: usize) -> bool {
+            let too_deep = |value: &Value| left == 0 || deeper(value, left - 1);
+            match value {
+                Value::Set(items) => items.iter().any(too_deep),
+                Value::Record(fields) => fields.values().any(too_deep),
+                _ => false,
+            }
+        }
+        deeper(self, Self::DEPTH)
     }
 
     /// Calls `f` with every entity this value refers to.

@@ -7,11 +7,13 @@ mod cases;
 #[cfg(feature = "cli")]
 mod cli;
 mod diff;
+mod corpus;
 mod fail_closed;
 mod files;
 mod hostile;
 mod judge;
 mod loader;
+mod loader_cedar;
 mod mutants;
 mod policies;
 mod query;

@@ -17,11 +17,6 @@ pub fn snapshot(bundle: &Bundle, world: &World) -> Snapshot {
     Snapshot::from_json(bundle, entities.as_bytes()).expect("the generator keeps the model's rules")
 }
 
-/// One that decides without a judge beside it, for tests that decide by the million.
-pub fn alone(bundle: &Bundle, snapshot: &Snapshot) -> Authorizer {
-    Authorizer::builder().bundle(bundle.clone()).snapshot(snapshot.clone()).expect("it fits").build()
-}
-
 pub fn authorizer(bundle: &Bundle, snapshot: &Snapshot) -> Authorizer {
     Authorizer::builder()
         .bundle(bundle.clone())
