@@ -46,6 +46,8 @@ impl Layout {
             let attributes = match types.entities.get(name) {
                 Some(EntityType::Stored { attributes, .. }) => attributes.fields.keys().map(|k| (**k).into()).collect(),
                 Some(EntityType::Enum(ids)) => {
+                    // A schema may list an id twice; its number is one.
+                    let ids: std::collections::BTreeSet<&String> = ids.iter().collect();
                     layout.fixed.extend(ids.iter().map(|id| EntityUid::unchecked(name.as_str(), id.as_str())));
                     Vec::new()
                 }

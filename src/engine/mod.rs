@@ -209,7 +209,7 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result
             } else if is_own_ancestor(snapshot, ent, entity) {
                 return refuse(ErrorCode::InvalidRequest, format!("resource `{}` is its own ancestor", entity.uid()));
             }
-            (ent, Data::Inline(&**entity))
+            (ent, Data::Inline(entity))
         }
     };
     let action = linked.ent(&request.action);
