@@ -6,6 +6,8 @@ use super::source::{Finding, Source};
 pub(super) const DEPTH: usize = 64;
 /// Most operators on the way from a policy's condition to its innermost part, and most in one chain.
 pub(super) const CHAIN: usize = 1_000;
+/// Most policies or declarations of one file: each, if it is wrong, is an error with its place.
+pub(super) const STATEMENTS: usize = 10_000;
 /// Most bytes of one file.
 pub(super) const BYTES: usize = 4 << 20;
 
@@ -15,8 +17,13 @@ pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding
         return Err(source.finding(0, 0, format!("the file is larger than {} MiB", BYTES >> 20)));
     }
     let mut levels = vec![Level::default()];
+    let mut statements = 0;
     let mut tokens = Tokens { text: source.text().as_bytes(), at: 0 };
     while let Some((at, token)) = tokens.next() {
+        statements += usize::from(token == Token::End);
+        if statements > STATEMENTS {
+            return Err(source.finding(at, 1, format!("more than {STATEMENTS} policies or declarations in one file")));
+        }
         let opens = token == Token::Open || (angle_brackets && token == Token::Less);
         let closes = token == Token::Close || (angle_brackets && token == Token::Greater);
         if opens && levels.len() > DEPTH {
