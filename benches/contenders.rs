@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use bailiwick::{
-    cedar_policy, Authorizer, Bundle, Decision, Entity, EntityUid, ErrorCode, ErrorMode, Request, Resource, Source,
-    Sources, Value,
+    cedar_policy, Authorizer, Bundle, Decision, Entity, EntityUid, ErrorCode, ErrorMode, Request, Source, Sources,
+    Value,
 };
 
 use crate::fixture::{self, Asked, World};
@@ -231,7 +231,7 @@ impl Parts {
     fn build(&self) -> Request {
         let [principal, action, resource] =
             self.uids.each_ref().map(|(type_name, id)| EntityUid::new(type_name, id).expect("a name"));
-        let request = Request::new(principal, action, Resource::Stored(resource));
+        let request = Request::new(principal, action, resource);
         self.context.iter().fold(request, |request, (name, value)| request.with(name, value.clone()))
     }
 }

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use crate::bundle::Bundle;
-use crate::engine;
+use crate::engine::{self, Linked};
 use crate::entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
-use crate::model::{Decision, DecisionError, ErrorCode, Request, Revision, Timestamp};
+use crate::model::{Decision, DecisionError, Entity, EntityUid, ErrorCode, Handle, Request, Revision, Timestamp};
 
 /// Where the present instant comes from.
 pub trait Clock: Send + Sync {
@@ -41,6 +41,14 @@ impl Clock for Timestamp {
 const BACKWARDS: i64 = 2_000;
 
 type Listener = dyn Fn(&Request, &Decision) + Send + Sync;
+type Differing = dyn Fn(&Request, &Decision, &Decision) + Send + Sync;
+
+/// What a share of decisions is compared with.
+struct Shadow {
+    one_in: u64,
+    asked: AtomicU64,
+    report: Box<Differing>,
+}
 
 /// Answers requests. `Send + Sync`: one is shared by all threads.
 ///
@@ -59,18 +67,31 @@ type Listener = dyn Fn(&Request, &Decision) + Send + Sync;
 /// # Ok::<(), bailiwick::EntityError>(())
 /// ```
 pub struct Authorizer {
-    state: ArcSwap<State>,
+    state: ArcSwap<Linked>,
     /// Held by whoever replaces the state; readers never wait for it.
     writing: Mutex<()>,
     clock: Box<dyn Clock>,
     /// The latest instant the clock has shown.
     latest: AtomicI64,
     listener: Option<Box<Listener>>,
+    shadow: Option<Shadow>,
 }
 
-struct State {
-    bundle: Bundle,
-    snapshot: Snapshot,
+impl Shadow {
+    fn compare(&self, state: &Linked, request: &Request, now: engine::Now<'_>, ours: &Decision) {
+        if !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in) {
+            return;
+        }
+        let mut cedars = Decision::default();
+        engine::decide_by_cedar(state, request, now, &mut cedars);
+        let errors = |d: &Decision| d.errors.iter().map(|e| (e.policy.clone(), e.code)).collect::<Vec<_>>();
+        let same = (ours.allowed, ours.indeterminate, &ours.determining)
+            == (cedars.allowed, cedars.indeterminate, &cedars.determining)
+            && errors(ours) == errors(&cedars);
+        if !same {
+            (self.report)(request, ours, &cedars);
+        }
+    }
 }
 
 /// What an authorizer is doing, for a health check.
@@ -91,23 +112,24 @@ impl fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.load();
         f.debug_struct("Authorizer")
-            .field("bundle", &state.bundle.version())
-            .field("snapshot", &state.snapshot)
+            .field("bundle", &state.bundle().version())
+            .field("snapshot", state.snapshot())
             .finish()
     }
 }
 
 /// Makes an [`Authorizer`]: by default with the built-in policies, no entities and the system's clock.
 pub struct Builder {
-    bundle: Bundle,
-    snapshot: Snapshot,
+    linked: Linked,
     clock: Box<dyn Clock>,
     listener: Option<Box<Listener>>,
+    shadow: Option<Shadow>,
 }
 
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").field("bundle", &self.bundle.version()).field("snapshot", &self.snapshot).finish()
+        let (bundle, snapshot) = (self.linked.bundle(), self.linked.snapshot());
+        f.debug_struct("Builder").field("bundle", &bundle.version()).field("snapshot", snapshot).finish()
     }
 }
 
@@ -115,8 +137,7 @@ impl Builder {
     /// Decides by `bundle`. Give it before the entities: they are checked against it.
     #[must_use]
     pub fn bundle(mut self, bundle: Bundle) -> Self {
-        self.bundle = bundle;
-        self.snapshot = Snapshot::empty();
+        self.linked = Linked::empty(bundle);
         self
     }
 
@@ -124,18 +145,18 @@ impl Builder {
     ///
     /// # Errors
     /// When the text is no array of entities or an entity breaks a rule: all bad entities at once.
-    pub fn entities_json(mut self, reader: impl Read) -> Result<Self, EntityError> {
-        self.snapshot = Snapshot::from_json(&self.bundle, reader)?;
-        Ok(self)
+    pub fn entities_json(self, reader: impl Read) -> Result<Self, EntityError> {
+        let snapshot = Snapshot::from_json(self.linked.bundle(), reader)?;
+        self.snapshot(snapshot)
     }
 
     /// Loads entities from an application's own store, once. [`Authorizer::refresh`] follows it later.
     ///
     /// # Errors
     /// When the source cannot be read, or what it gives breaks a rule.
-    pub fn source(mut self, source: &dyn EntitySource) -> Result<Self, RefreshError> {
-        self.snapshot = load(&self.bundle, source)?;
-        Ok(self)
+    pub fn source(self, source: &dyn EntitySource) -> Result<Self, RefreshError> {
+        let snapshot = load(self.linked.bundle(), source)?;
+        Ok(self.snapshot(snapshot)?)
     }
 
     /// Decides on `snapshot`, which was made with the same bundle.
@@ -143,8 +164,7 @@ impl Builder {
     /// # Errors
     /// When it does not fit the bundle.
     pub fn snapshot(mut self, snapshot: Snapshot) -> Result<Self, EntityError> {
-        snapshot.recheck(&self.bundle)?;
-        self.snapshot = snapshot;
+        self.linked = Linked::new(self.linked.bundle().clone(), snapshot)?;
         Ok(self)
     }
 
@@ -162,14 +182,28 @@ impl Builder {
         self
     }
 
+    /// Puts one in so many decisions to Cedar's own evaluator too, and calls `report` with the request, our decision and
+    /// Cedar's where decision, determining policies or erroring policies differ. The answer stays ours. 0 is never.
+    #[must_use]
+    pub fn shadow(
+        mut self,
+        one_in: u32,
+        report: impl Fn(&Request, &Decision, &Decision) + Send + Sync + 'static,
+    ) -> Self {
+        let shadow = Shadow { one_in: one_in.into(), asked: AtomicU64::new(0), report: Box::new(report) };
+        self.shadow = (one_in > 0).then_some(shadow);
+        self
+    }
+
     /// The authorizer.
     pub fn build(self) -> Authorizer {
         Authorizer {
-            state: ArcSwap::from_pointee(State { bundle: self.bundle, snapshot: self.snapshot }),
+            state: ArcSwap::from_pointee(self.linked),
             writing: Mutex::new(()),
             clock: self.clock,
             latest: AtomicI64::new(i64::MIN),
             listener: self.listener,
+            shadow: self.shadow,
         }
     }
 }
@@ -193,7 +227,7 @@ fn load(bundle: &Bundle, source: &dyn EntitySource) -> Result<Snapshot, RefreshE
 impl Authorizer {
     /// Begins to make one.
     pub fn builder() -> Builder {
-        Builder { bundle: Bundle::builtin(), snapshot: Snapshot::empty(), clock: Box::new(SystemClock), listener: None }
+        Builder { linked: Linked::empty(Bundle::builtin()), clock: Box::new(SystemClock), listener: None, shadow: None }
     }
 
     /// Whether the request is allowed, and why.
@@ -223,19 +257,32 @@ impl Authorizer {
 
     fn decide(
         &self,
-        state: &State,
+        state: &Linked,
         request: &Request,
         now: &dyn Fn() -> Result<Timestamp, DecisionError>,
         decision: &mut Decision,
     ) {
-        engine::decide(&state.bundle, &state.snapshot, request, now, decision);
+        match &self.shadow {
+            None => engine::decide(state, request, now, decision),
+            Some(shadow) => {
+                // Both are decided at one instant.
+                let instant = std::cell::OnceCell::new();
+                let now = || instant.get_or_init(now).clone();
+                engine::decide(state, request, &now, decision);
+                shadow.compare(state, request, &now, decision);
+            }
+        }
         if let Some(listener) = &self.listener {
             listener(request, decision);
         }
     }
 
+    pub(crate) fn state(&self) -> arc_swap::Guard<Arc<Linked>> {
+        self.state.load()
+    }
+
     /// The present instant, never before the latest one seen: up to 2 s behind counts as that one, more is an error.
-    fn now(&self) -> Result<Timestamp, DecisionError> {
+    pub(crate) fn now(&self) -> Result<Timestamp, DecisionError> {
         let error = |message: String| DecisionError::new(ErrorCode::Clock, message);
         let now = self.clock.now().ok_or_else(|| error("the clock cannot be read".into()))?;
         let latest = self.latest.fetch_max(now.millis(), Ordering::SeqCst);
@@ -260,7 +307,7 @@ impl Authorizer {
     /// # Errors
     /// When an entity breaks a rule, or what remains refers to an entity that is taken out.
     pub fn apply(&self, changes: &Changes) -> Result<Revision, EntityError> {
-        self.replace(|state| Ok((state.bundle.clone(), state.snapshot.apply(&state.bundle, changes)?)))
+        self.replace(|state| Ok(state.with_changed(state.snapshot().apply(state.bundle(), changes)?)))
     }
 
     /// Replaces all entities by those of a Cedar entity JSON text.
@@ -268,7 +315,15 @@ impl Authorizer {
     /// # Errors
     /// When the text is no array of entities or an entity breaks a rule; the old ones stay.
     pub fn replace_entities(&self, reader: impl Read) -> Result<Revision, EntityError> {
-        self.replace(|state| Ok((state.bundle.clone(), Snapshot::from_json(&state.bundle, reader)?)))
+        self.replace(|state| Linked::new(state.bundle().clone(), Snapshot::from_json(state.bundle(), reader)?))
+    }
+
+    /// Replaces all entities by these.
+    ///
+    /// # Errors
+    /// When an entity breaks a rule; the old ones stay.
+    pub fn replace_entities_with(&self, entities: Vec<Entity>) -> Result<Revision, EntityError> {
+        self.replace(|state| Linked::new(state.bundle().clone(), Snapshot::from_entities(state.bundle(), entities)?))
     }
 
     /// Replaces the bundle.
@@ -276,18 +331,7 @@ impl Authorizer {
     /// # Errors
     /// When the stored entities do not fit the new schema; the old bundle stays.
     pub fn replace_bundle(&self, bundle: &Bundle) -> Result<Revision, EntityError> {
-        self.replace(|state| {
-            state.snapshot.recheck(bundle)?;
-            Ok((bundle.clone(), state.snapshot.clone()))
-        })
-    }
-
-    /// Replaces the bundle by one with the same schema, for tests that try hundreds.
-    #[doc(hidden)]
-    pub fn replace_bundle_unchecked(&self, bundle: &Bundle) {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let snapshot = self.state.load().snapshot.clone();
-        self.state.store(Arc::new(State { bundle: bundle.clone(), snapshot }));
+        self.replace(|state| Linked::new(bundle.clone(), state.snapshot().clone()))
     }
 
     /// Follows the source: by its changes where it can tell them, else by loading all of it again.
@@ -297,43 +341,49 @@ impl Authorizer {
     pub fn refresh(&self, source: &dyn EntitySource) -> Result<Revision, RefreshError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let state = self.state.load_full();
-        let snapshot = match source.changes_since(state.snapshot.revision())? {
-            Some((changes, revision)) => state.snapshot.apply(&state.bundle, &changes)?.at(revision),
-            None => load(&state.bundle, source)?,
+        let next = match source.changes_since(state.snapshot().revision())? {
+            Some((changes, revision)) => {
+                state.with_changed(state.snapshot().apply(state.bundle(), &changes)?.at(revision))
+            }
+            None => Linked::new(state.bundle().clone(), load(state.bundle(), source)?)?,
         };
-        let revision = snapshot.revision();
-        self.state.store(Arc::new(State { bundle: state.bundle.clone(), snapshot }));
-        Ok(revision)
+        Ok(self.publish(next))
     }
 
-    fn replace(
-        &self,
-        next: impl FnOnce(&State) -> Result<(Bundle, Snapshot), EntityError>,
-    ) -> Result<Revision, EntityError> {
+    fn replace(&self, next: impl FnOnce(&Linked) -> Result<Linked, EntityError>) -> Result<Revision, EntityError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (bundle, snapshot) = next(&self.state.load())?;
-        let revision = snapshot.revision();
-        self.state.store(Arc::new(State { bundle, snapshot }));
-        Ok(revision)
+        let next = next(&self.state.load())?;
+        Ok(self.publish(next))
+    }
+
+    fn publish(&self, next: Linked) -> Revision {
+        let revision = next.snapshot().revision();
+        self.state.store(Arc::new(next));
+        revision
+    }
+
+    /// A handle for `uid`, which requests can be made of: deciding them spares looking it up.
+    pub fn resolve(&self, uid: &EntityUid) -> Handle {
+        self.state.load().resolve(uid)
     }
 
     /// The bundle it decides by.
     pub fn bundle(&self) -> Bundle {
-        self.state.load().bundle.clone()
+        self.state.load().bundle().clone()
     }
 
     /// The entities it decides on.
     pub fn snapshot(&self) -> Snapshot {
-        self.state.load().snapshot.clone()
+        self.state.load().snapshot().clone()
     }
 
     /// What it is doing.
     pub fn health(&self) -> Health {
         let state = self.state.load();
         Health {
-            entities: state.snapshot.len(),
-            revision: state.snapshot.revision(),
-            bundle: state.bundle.version().to_owned(),
+            entities: state.snapshot().len(),
+            revision: state.snapshot().revision(),
+            bundle: state.bundle().version().to_owned(),
             clock_ok: self.now().is_ok(),
         }
     }

@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod entities;
 mod engine;
 pub mod authorizer;
+pub mod query;
 pub mod review;
 
 pub use authorizer::{Authorizer, Clock, Health, RefreshError, SystemClock};
@@ -16,8 +17,8 @@ pub use cedar_policy;
 pub use entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
 pub use model::grc;
 pub use model::{
-    Decision, DecisionError, Entity, EntityUid, ErrorCode, Request, RequestError, Resource, Revision, Timestamp,
-    UidError, Value, Window,
+    Decision, DecisionError, Entity, EntityUid, ErrorCode, Handle, Request, RequestError, Resource, Revision,
+    Timestamp, UidError, Value, Window,
 };
 
 /// Decides on a snapshot as it is, without the checks of an [`Authorizer`]: for tests of what the engine does with
@@ -25,5 +26,7 @@ pub use model::{
 #[doc(hidden)]
 pub fn decide_on(bundle: &Bundle, snapshot: &Snapshot, request: &Request, decision: &mut Decision) {
     let no_clock = || Err(DecisionError::new(ErrorCode::Clock, "there is no clock"));
-    engine::decide(bundle, snapshot, request, &no_clock, decision);
+    if let Ok(linked) = engine::Linked::new(bundle.clone(), snapshot.clone()) {
+        engine::decide(&linked, request, &no_clock, decision);
+    }
 }

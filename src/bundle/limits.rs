@@ -6,6 +6,8 @@ use super::source::{Finding, Source};
 pub(super) const DEPTH: usize = 64;
 /// Most operators on the way from a policy's condition to its innermost part, and most in one chain.
 pub(super) const CHAIN: usize = 1_000;
+/// Most policies or declarations of one file: each, if it is wrong, is an error with its place.
+pub(super) const STATEMENTS: usize = 10_000;
 /// Most bytes of one file.
 pub(super) const BYTES: usize = 4 << 20;
 
@@ -15,14 +17,23 @@ pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding
         return Err(source.finding(0, 0, format!("the file is larger than {} MiB", BYTES >> 20)));
     }
     let mut levels = vec![Level::default()];
+    let mut statements = 0;
     let mut tokens = Tokens { text: source.text().as_bytes(), at: 0 };
     while let Some((at, token)) = tokens.next() {
+        statements += usize::from(token == Token::End);
+        if statements > STATEMENTS {
+            return Err(source.finding(at, 1, format!("more than {STATEMENTS} policies or declarations in one file")));
+        }
         let opens = token == Token::Open || (angle_brackets && token == Token::Less);
         let closes = token == Token::Close || (angle_brackets && token == Token::Greater);
         if opens && levels.len() > DEPTH {
             return Err(source.finding(at, 1, format!("nested deeper than {DEPTH} brackets")));
         }
         if opens {
+            // `a["b"]["c"]`, `when { … } when { … }`: brackets one after the other nest what is before them.
+            if let Some(level) = levels.last_mut() {
+                level.clause += 1;
+            }
             levels.push(Level::default());
         } else if closes && levels.len() > 1 {
             let inner = levels.pop().unwrap_or_default().longest() + 1;
@@ -50,7 +61,7 @@ pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding
 struct Level {
     /// `||`, `&&` and `if` of the part between two commas: each is one step deeper.
     logic: usize,
-    /// Other operators since the last of those, and the most between any two.
+    /// Other operators and brackets since the last of those, and the most between any two.
     clause: usize,
     longest_clause: usize,
     /// The deepest part before the last comma.
@@ -107,7 +118,8 @@ impl Tokens<'_> {
             let c = self.peek(0);
             let token = match (c, self.peek(1)) {
                 (b'/', b'/') => {
-                    while self.at < self.text.len() && self.peek(0) != b'\n' {
+                    // Cedar ends a comment at either.
+                    while self.at < self.text.len() && !matches!(self.peek(0), b'\n' | b'\r') {
                         self.at += 1;
                     }
                     continue;

@@ -1,6 +1,6 @@
 //! Texts → [`Inner`]: parsed, named by `@id`, validated, indexed, hashed. All on a thread with a large stack.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cedar_policy::{
@@ -8,9 +8,11 @@ use cedar_policy::{
 };
 use sha2::{Digest, Sha256};
 
+use super::layout::Layout;
+use super::lower::compile;
 use super::types::Types;
-use super::{limits, BundleError, Environment, ErrorMode, Finding, Inner, Policy, Sets, Slice, Source, Sources};
-use crate::model::EntityUid;
+use super::{expansion, limits, BundleError, ErrorMode, Finding, Inner, Policy, Sets, Slice, Source, Sources};
+use crate::model::{EntityUid, Names};
 
 /// Cedar's parser, validator and drops recurse; within [`limits`] this is stack enough in a debug build.
 const STACK: usize = 512 << 20;
@@ -56,10 +58,22 @@ pub(super) fn load(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleErr
 
 /// The same bundle without one of its policies.
 pub(super) fn without(inner: &Inner, id: &str) -> Option<Inner> {
+    kept(inner, &format!("{} without {id}", inner.names.version), |kept| kept != id)
+}
+
+/// The same bundle, deciding in another mode.
+pub(super) fn in_mode(inner: &Inner, mode: ErrorMode) -> Option<Inner> {
+    let mut out = kept(inner, &inner.names.version, |_| true)?;
+    out.mode = mode;
+    Some(out)
+}
+
+fn kept(inner: &Inner, version: &str, keep: impl Fn(&str) -> bool + Sync) -> Option<Inner> {
     on_big_stack(|| {
         let all = inner.sets.get().all.policies.clone();
-        let kept: Vec<_> = all.policies().filter(|p| AsRef::<str>::as_ref(p.id()) != id).cloned().collect();
-        let policies: Vec<Policy> = inner.policies.iter().filter(|p| &*p.id != id).cloned().collect();
+        let kept: Vec<_> = all.policies().filter(|p| keep(p.id().as_ref())).cloned().collect();
+        let policies: Vec<Policy> = inner.policies.iter().filter(|p| keep(&p.id)).cloned().collect();
+        let names = names(&policies, version.into());
         Inner {
             schema: inner.schema.clone(),
             types: inner.types.clone(),
@@ -69,11 +83,32 @@ pub(super) fn without(inner: &Inner, id: &str) -> Option<Inner> {
             by_id: index_ids(&policies),
             policies,
             warnings: Vec::new(),
-            version: format!("{} without {id}", inner.version).into(),
-            sets: OnBigStack(index(kept, inner.types.as_deref())),
+            sets: OnBigStack(sets(kept, inner.types.as_deref(), &inner.layout, &names)),
+            names,
+            layout: Arc::clone(&inner.layout),
         }
     })
     .ok()
+}
+
+/// What each policy says, without its annotations and layout: policies of which this is equal decide alike.
+pub(super) fn rules(inner: &Inner) -> HashMap<Arc<str>, String> {
+    let rule = |policy: &cedar_policy::Policy| match policy.to_json() {
+        Ok(mut json) => {
+            json.as_object_mut().and_then(|fields| fields.remove("annotations"));
+            json.to_string()
+        }
+        // As written: then an edit of the annotations counts as one of the rule.
+        Err(_) => policy.to_cedar().unwrap_or_default(),
+    };
+    let all = || {
+        let policies = inner.sets.get().all.policies.policies();
+        policies
+            .filter_map(|p| Some((Arc::clone(inner.by_id.get_key_value(p.id().as_ref() as &str)?.0), rule(p))))
+            .collect()
+    };
+    let written = |_| inner.policies.iter().map(|p| (Arc::clone(&p.id), p.text.clone())).collect();
+    on_big_stack(all).unwrap_or_else(written)
 }
 
 fn index_ids(policies: &[Policy]) -> HashMap<Arc<str>, usize> {
@@ -125,10 +160,13 @@ fn build(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleError> {
         actions.extend(entities.iter().map(|e| (EntityUid::from_cedar(&e.uid()), e.clone())));
     }
     let (cedar, policies): (Vec<_>, Vec<_>) = parsed.into_iter().unzip();
+    let names = names(&policies, version(&sources).into());
+    let layout = Arc::new(types.as_deref().map(Layout::new).unwrap_or_default());
     Ok(Inner {
-        version: version(&sources).into(),
         schema,
-        sets: OnBigStack(index(cedar, types.as_deref())),
+        sets: OnBigStack(sets(cedar, types.as_deref(), &layout, &names)),
+        names,
+        layout,
         types,
         mode,
         actions,
@@ -152,13 +190,17 @@ fn version(sources: &Sources) -> String {
 
 fn read_schema(source: &Source, warnings: &mut Vec<Finding>) -> Result<(Schema, Types), Finding> {
     limits::check(source, true)?;
-    let (schema, notes) =
-        Schema::from_cedarschema_str(source.text()).map_err(|e| Finding::from_cedar(source, &e, 0))?;
+    let failed = |e: cedar_policy::CedarSchemaError| Finding::from_cedar(source, &e, 0);
+    let (json, _) = cedar_policy::schema_str_to_json_with_resolved_types(source.text()).map_err(failed)?;
+    expansion::check(&json).map_err(|(name, message)| {
+        let declared = |word: &str| source.text().find(&format!("{word} {name}"));
+        let at = ["type", "entity", "action"].into_iter().find_map(declared).unwrap_or(0);
+        source.finding(at, 0, format!("`{name}`: {message}"))
+    })?;
+    let (schema, notes) = Schema::from_cedarschema_str(source.text()).map_err(failed)?;
     for note in notes {
         warnings.push(Finding::from_cedar(source, &note, 0).warning());
     }
-    let (json, _) = cedar_policy::schema_str_to_json_with_resolved_types(source.text())
-        .map_err(|e| Finding::from_cedar(source, &e, 0))?;
     let types = Types::read(&json).map_err(|e| source.finding(0, 0, e))?;
     Ok((schema, types))
 }
@@ -279,37 +321,23 @@ fn validate(
     warnings.sort_by_key(order);
 }
 
-/// Sorts the policies by the request environments their scope can match.
-fn index(policies: Vec<cedar_policy::Policy>, types: Option<&Types>) -> Sets {
-    let mut sets = Sets { all: slice(policies.iter()), by_action: HashMap::new() };
-    let mut shared: HashMap<Vec<usize>, Arc<Slice>> = HashMap::new();
-    for (uid, action) in types.iter().flat_map(|t| &t.actions) {
-        let mut groups: Vec<&EntityUid> = action.ancestors.iter().collect();
-        groups.push(uid);
-        let of_action: Vec<usize> = (0..policies.len())
-            .filter(|i| policies.get(*i).is_some_and(|p| action_can_match(p, uid, &groups)))
-            .collect();
-        let mut environments = Vec::new();
-        for principal in &action.principals {
-            for resource in &action.resources {
-                let of_environment: Vec<usize> = of_action
-                    .iter()
-                    .copied()
-                    .filter(|i| policies.get(*i).is_some_and(|p| types_can_match(p, principal, resource)))
-                    .collect();
-                let slice = shared
-                    .entry(of_environment)
-                    .or_insert_with_key(|at| slice(at.iter().filter_map(|i| policies.get(*i))));
-                environments.push(Environment {
-                    principal: principal.clone(),
-                    resource: resource.clone(),
-                    slice: Arc::clone(slice),
-                });
-            }
-        }
-        sets.by_action.insert(uid.clone(), environments);
-    }
-    sets
+fn names(policies: &[Policy], version: Arc<str>) -> Arc<Names> {
+    let mut policies: Vec<Arc<str>> = policies.iter().map(|p| Arc::clone(&p.id)).collect();
+    policies.sort();
+    Arc::new(Names { version, policies })
+}
+
+/// The policies as Cedar's set, and compiled.
+fn sets(policies: Vec<cedar_policy::Policy>, types: Option<&Types>, layout: &Layout, names: &Names) -> Sets {
+    let rank = |p: &cedar_policy::Policy| names.policies.binary_search_by(|own| (**own).cmp(p.id().as_ref())).ok();
+    let ranked = policies.iter().filter_map(|p| Some((u32::try_from(rank(p)?).ok()?, p)));
+    let ranked: Vec<(u32, &cedar_policy::Policy)> = ranked.collect();
+    let shared = std::cell::RefCell::new(HashMap::<Vec<usize>, Arc<Slice>>::new());
+    let some = |places: &[usize]| {
+        let make = || slice(places.iter().filter_map(|at| policies.get(*at)));
+        Arc::clone(shared.borrow_mut().entry(places.to_vec()).or_insert_with(make))
+    };
+    Sets { program: compile(types, layout, &ranked, &some), all: slice(policies.iter()) }
 }
 
 fn slice<'a>(policies: impl Iterator<Item = &'a cedar_policy::Policy> + Clone) -> Arc<Slice> {
@@ -321,13 +349,37 @@ fn slice<'a>(policies: impl Iterator<Item = &'a cedar_policy::Policy> + Clone) -
     Arc::new(Slice { policies: PolicySet::from_policies(policies.cloned()).unwrap_or_default(), literals })
 }
 
-fn action_can_match(policy: &cedar_policy::Policy, action: &EntityUid, groups: &[&EntityUid]) -> bool {
-    let is = |uid: &cedar_policy::EntityUid| EntityUid::from_cedar(uid);
-    match policy.action_constraint() {
+/// The ids of the policies whose scope allows a request's action and types; all where the schema does not foresee it.
+pub(super) fn deciding(inner: &Inner, action: &EntityUid, (principal, resource): (&str, &str)) -> Vec<Arc<str>> {
+    let types = inner.types.as_deref().and_then(|t| t.actions.get(action));
+    let declared = types.filter(|a| {
+        let has = |names: &[String], name: &str| names.iter().any(|n| n == name);
+        has(&a.principals, principal) && has(&a.resources, resource)
+    });
+    let groups = declared.map(|a| {
+        let mut groups = a.ancestors.clone();
+        groups.insert(action.clone());
+        groups
+    });
+    let can = |p: &cedar_policy::Policy| groups.as_ref().is_none_or(|g| scope_can_match(p, principal, g, resource));
+    let all = inner.sets.get().all.policies.policies();
+    all.filter(|p| can(p)).map(|p| AsRef::<str>::as_ref(p.id()).into()).collect()
+}
+
+/// Whether a policy's scope allows an action, given with its groups, and these types.
+pub(super) fn scope_can_match(
+    policy: &cedar_policy::Policy,
+    principal: &str,
+    groups: &BTreeSet<EntityUid>,
+    resource: &str,
+) -> bool {
+    let in_groups = |uid: &cedar_policy::EntityUid| groups.contains(&EntityUid::from_cedar(uid));
+    let action = match policy.action_constraint() {
         ActionConstraint::Any => true,
-        ActionConstraint::Eq(uid) => is(&uid) == *action,
-        ActionConstraint::In(uids) => uids.iter().any(|uid| groups.contains(&&is(uid))),
-    }
+        ActionConstraint::Eq(uid) => in_groups(&uid),
+        ActionConstraint::In(uids) => uids.iter().any(in_groups),
+    };
+    action && types_can_match(policy, principal, resource)
 }
 
 /// Whether the types in a policy's scope allow these types of principal and resource.

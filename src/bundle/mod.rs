@@ -1,8 +1,12 @@
 //! Schema and policy files as one validated, versioned bundle.
 
 mod check;
+mod expansion;
+pub(crate) mod layout;
 mod limits;
 mod load;
+mod lower;
+pub(crate) mod program;
 mod source;
 pub(crate) mod types;
 
@@ -14,7 +18,9 @@ use std::sync::{Arc, OnceLock};
 
 use cedar_policy::{Effect, PolicySet, Schema};
 
-use crate::model::EntityUid;
+use crate::model::{EntityUid, Names};
+use layout::Layout;
+use program::Program;
 use types::Types;
 
 /// How errors while deciding are treated, and how strictly a bundle is read.
@@ -42,17 +48,18 @@ pub(crate) struct Inner {
     sources: Sources,
     policies: Vec<Policy>,
     warnings: Vec<Finding>,
-    version: Arc<str>,
+    pub(crate) names: Arc<Names>,
+    layout: Arc<Layout>,
     /// By policy id: where in `policies`.
     by_id: HashMap<Arc<str>, usize>,
     sets: load::OnBigStack<Sets>,
 }
 
-/// The policies as Cedar holds them: all, and for each request environment those whose scope can match.
+/// The policies as Cedar holds them, and compiled.
 #[derive(Debug, Default)]
 pub(crate) struct Sets {
     pub(crate) all: Arc<Slice>,
-    by_action: HashMap<EntityUid, Vec<Environment>>,
+    pub(crate) program: Program,
 }
 
 /// Some of the policies, and the entities their texts name.
@@ -62,17 +69,19 @@ pub(crate) struct Slice {
     pub(crate) literals: Vec<EntityUid>,
 }
 
-#[derive(Debug)]
-struct Environment {
-    principal: String,
-    resource: String,
-    slice: Arc<Slice>,
-}
-
 impl Inner {
-    /// The shared form of a policy's id.
-    pub(crate) fn policy_id(&self, id: &str) -> Option<Arc<str>> {
-        self.by_id.get_key_value(id).map(|(id, _)| Arc::clone(id))
+    /// The place of a policy id among all in their order.
+    pub(crate) fn rank(&self, id: &str) -> Option<u32> {
+        let at = self.names.policies.binary_search_by(|own| (**own).cmp(id)).ok()?;
+        u32::try_from(at).ok()
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.sets.get().program
+    }
+
+    pub(crate) fn all(&self) -> &Slice {
+        &self.sets.get().all
     }
 }
 
@@ -180,11 +189,21 @@ impl Bundle {
 
     /// Its version: the SHA-256 of schema and policies, in hexadecimal.
     pub fn version(&self) -> &str {
-        &self.inner.version
+        &self.inner.names.version
     }
 
-    pub(crate) fn version_arc(&self) -> &Arc<str> {
-        &self.inner.version
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        &self.inner.layout
+    }
+
+    /// The types that entities are checked against: none where they are not.
+    pub(crate) fn checked_types(&self) -> Option<Arc<Types>> {
+        self.inner.types.clone().filter(|_| self.mode() == ErrorMode::Strict)
+    }
+
+    /// How many policies are compiled, of all; the others are evaluated by Cedar.
+    pub fn coverage(&self) -> (usize, usize) {
+        (self.inner.program().covered, self.policies().len())
     }
 
     /// Its policies, in the order of the files.
@@ -221,6 +240,16 @@ impl Bundle {
         load::without(&self.inner, id).map(|inner| Self { inner: Arc::new(inner) })
     }
 
+    /// The same policies, deciding in another mode; none where no thread can be had.
+    pub(crate) fn in_mode(&self, mode: ErrorMode) -> Option<Self> {
+        load::in_mode(&self.inner, mode).map(|inner| Self { inner: Arc::new(inner) })
+    }
+
+    /// What each policy says, by id, without annotations and layout: where this is equal, policies decide alike.
+    pub(crate) fn rules(&self) -> HashMap<Arc<str>, String> {
+        load::rules(&self.inner)
+    }
+
     /// The ids of the actions it declares, sorted; none without a schema.
     pub fn actions(&self) -> Vec<EntityUid> {
         self.inner.types.iter().flat_map(|t| t.actions.keys().cloned()).collect()
@@ -231,12 +260,10 @@ impl Bundle {
         self.inner.types.as_ref().is_some_and(|t| t.namespaces.contains("Grc"))
     }
 
-    /// The policies whose scope can match a request of these types.
-    pub(crate) fn slice(&self, principal: &EntityUid, action: &EntityUid, resource: &EntityUid) -> &Arc<Slice> {
-        let sets = self.inner.sets.get();
-        let environment = sets.by_action.get(action).and_then(|environments| {
-            environments.iter().find(|e| e.principal == principal.type_name() && e.resource == resource.type_name())
-        });
-        environment.map_or(&sets.all, |e| &e.slice)
+    /// The ids of the policies that can decide a request of these types, in no particular order; all of them where the
+    /// schema does not foresee it.
+    pub(crate) fn deciding(&self, request: &crate::Request) -> Vec<Arc<str>> {
+        let types = (request.principal().type_name(), request.resource().uid().type_name());
+        load::deciding(&self.inner, request.action(), types)
     }
 }

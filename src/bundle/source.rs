@@ -44,7 +44,7 @@ impl Source {
     pub(crate) fn finding(&self, offset: usize, length: usize, message: impl Into<String>) -> Finding {
         let (line, column) = self.place(offset);
         Finding {
-            message: message.into(),
+            message: crate::model::clip(message),
             help: None,
             severity: Severity::Error,
             policy: None,
@@ -133,7 +133,7 @@ impl Finding {
             }
         }
         let mut finding = source.finding(offset, length, message.replace('\n', " "));
-        finding.help = error.help().map(|h| h.to_string());
+        finding.help = error.help().map(|h| crate::model::clip(h.to_string()));
         finding
     }
 

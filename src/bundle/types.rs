@@ -133,15 +133,45 @@ impl Types {
         matches!(self.entities.get(uid.type_name()), Some(EntityType::Enum(ids)) if ids.iter().any(|id| id == uid.id()))
     }
 
+    /// Whether the schema declares `context.now: datetime` for this action.
+    pub(crate) fn wants_now(&self, action: &EntityUid) -> bool {
+        let field = self.actions.get(action).and_then(|a| a.context.fields.get("now"));
+        matches!(field, Some(Field { of: Type::Datetime, .. }))
+    }
+
     /// Whether entities of this uid's type exist without being stored: actions and enumerated types.
     pub(crate) fn is_declared_type(&self, uid: &EntityUid) -> bool {
         uid.is_action() || matches!(self.entities.get(uid.type_name()), Some(EntityType::Enum(_)))
     }
 
-    /// Whether the schema declares `context.now: datetime` for this action.
-    pub(crate) fn wants_now(&self, action: &EntityUid) -> bool {
-        let field = self.actions.get(action).and_then(|a| a.context.fields.get("now"));
-        matches!(field, Some(Field { of: Type::Datetime, .. }))
+    /// Whether `fields` fit the record type, with the attribute `given` counted as there.
+    pub(crate) fn fits_record(&self, fields: &BTreeMap<String, Value>, of: &RecordType, given: Option<&str>) -> bool {
+        let there = |name: &String| fields.contains_key(name) || given == Some(name);
+        fields.iter().all(|(name, value)| of.fields.get(name).is_some_and(|field| self.fits(value, &field.of)))
+            && of.fields.iter().all(|(name, field)| !field.required || there(name))
+    }
+
+    /// Whether `value` fits `of`.
+    pub(crate) fn fits(&self, value: &Value, of: &Type) -> bool {
+        match (value, of) {
+            (Value::Bool(_), Type::Bool)
+            | (Value::Long(_), Type::Long)
+            | (Value::String(_), Type::String)
+            | (Value::Duration(_), Type::Duration)
+            | (Value::Decimal(_), Type::Decimal)
+            | (Value::Ip(..), Type::Ip) => true,
+            (Value::Datetime(at), Type::Datetime) => at.is_in_range(),
+            (Value::Entity(uid), Type::Entity(name)) => {
+                *uid.type_name() == **name
+                    && match self.entities.get(uid.type_name()) {
+                        Some(EntityType::Enum(ids)) => ids.iter().any(|id| id == uid.id()),
+                        _ => true,
+                    }
+            }
+            (Value::Set(items), Type::Set(element)) => items.iter().all(|item| self.fits(item, element)),
+            (Value::Record(fields), Type::Record(record)) => self.fits_record(fields, record, None),
+            _ => false,
+        }
     }
 
     /// Where `fields` do not fit the record type, with names for people in `path`.
@@ -179,6 +209,9 @@ impl Types {
     /// Where `value` does not fit `of`.
     pub(crate) fn check(&self, value: &Value, of: &Type, path: &str, out: &mut Vec<Misfit>) {
         match (value, of) {
+            (Value::Datetime(at), Type::Datetime) if !at.is_in_range() => {
+                out.push(Misfit::new(path, "the instant is out of the years 0000 to 9999"));
+            }
             (Value::Bool(_), Type::Bool)
             | (Value::Long(_), Type::Long)
             | (Value::String(_), Type::String)

@@ -100,6 +100,22 @@ impl Faults {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Takes over what another collected.
+    pub(super) fn absorb(&mut self, other: Faults) {
+        self.more += other.more;
+        for fault in other.list {
+            if self.list.len() < EntityError::MOST {
+                self.list.push(fault);
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+
     pub(super) fn finish(mut self) -> Result<(), EntityError> {
         if self.list.is_empty() {
             return Ok(());

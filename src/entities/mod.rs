@@ -1,15 +1,21 @@
 //! The entities that decisions read: an immutable snapshot, replaced as a whole or by single changes.
 
+mod edit;
 mod error;
 mod read;
+pub(crate) mod record;
 mod rules;
 mod snapshot;
+mod table;
 
 pub use error::{EntityError, EntityFault};
-pub use read::{entity_from_json, request_from_json};
+pub use read::{entity_from_json, request_from_json, request_from_parts, uid_from_tree, EntityReader, Part};
 pub use snapshot::Snapshot;
 
-pub(crate) use read::{read_entities, request_from_tree, Progress};
+pub(crate) use edit::check_inline;
+pub(crate) use read::{request_from_tree, Progress};
+
+use read::read_entities;
 
 use crate::model::{Entity, EntityUid, Revision};
 

@@ -9,44 +9,39 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use super::error::Faults;
 use super::EntityError;
 use crate::bundle::types::{EntityType, Misfit, RecordType, Type, Types};
+use crate::bundle::{Bundle, ErrorMode};
 use crate::model::json::Json;
 use crate::model::{
     is_name, parse_decimal, parse_duration, parse_ip, shorten, Entity, EntityUid, Request, RequestError, Resource,
     Timestamp, Value,
 };
-use crate::Bundle;
-
-/// Deepest nesting of one value.
-const DEPTH: usize = 64;
 
 /// Called with the number of entities read so far.
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(usize);
 
-/// Reads an array of entities, one after the other: the text is never held as a whole.
-pub(crate) fn read_entities(
+/// Reads an array of entities, one after the other: neither the text nor the entities are held as a whole. Those that
+/// can be read are given to `each` with their place; the others are the faults.
+pub(super) fn read_entities(
+    bundle: &Bundle,
     reader: impl Read,
-    types: Option<&Types>,
     progress: Progress<'_>,
-) -> Result<Vec<(usize, Entity)>, EntityError> {
-    let mut list =
-        List { types, names: Names::default(), faults: Faults::default(), out: Vec::new(), read: 0, progress };
+    each: &mut dyn FnMut(usize, Entity),
+) -> Faults {
+    let mut list = List { entities: EntityReader::new(bundle), progress, each };
     let mut json = serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(1 << 16, reader));
     let outcome = (&mut list).deserialize(&mut json).and_then(|()| json.end());
+    let List { mut entities, .. } = list;
     if let Err(error) = outcome {
-        let place = (error.line() > 0).then_some(list.read);
-        list.faults.push(place, None, error.to_string());
+        let place = (error.line() > 0).then_some(entities.read);
+        entities.faults.push(place, None, error.to_string());
     }
-    let List { faults, out, .. } = list;
-    faults.finish().map(|()| out)
+    entities.faults
 }
 
 struct List<'a> {
-    types: Option<&'a Types>,
-    names: Names,
-    faults: Faults,
-    out: Vec<(usize, Entity)>,
-    read: usize,
+    entities: EntityReader<'a>,
     progress: Progress<'a>,
+    each: &'a mut dyn FnMut(usize, Entity),
 }
 
 impl<'de> DeserializeSeed<'de> for &mut List<'_> {
@@ -66,37 +61,90 @@ impl<'de> Visitor<'de> for &mut List<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while let Some(json) = seq.next_element::<Json>()? {
-            match self.names.entity(&json, self.types) {
-                Ok(entity) => self.out.push((self.read, entity)),
-                Err((uid, misfits)) => {
-                    for misfit in misfits {
-                        self.faults.push(Some(self.read), uid.as_ref(), misfit.to_string());
-                    }
-                }
+            if let Some((place, entity)) = self.entities.next(&json) {
+                (self.each)(place, entity);
             }
-            self.read += 1;
-            if self.read.is_multiple_of(4096) {
-                (self.progress)(self.read);
+            if self.entities.read.is_multiple_of(4096) {
+                (self.progress)(self.entities.read);
             }
         }
-        (self.progress)(self.read);
+        (self.progress)(self.entities.read);
         Ok(())
     }
 }
 
-/// Type names met, so that a million uids share a few names.
-#[derive(Default)]
-struct Names(HashSet<Arc<str>>);
+/// Reads entities one after the other, and reports all bad ones together.
+#[derive(Debug)]
+pub struct EntityReader<'a> {
+    types: Option<&'a Types>,
+    names: Names,
+    faults: Faults,
+    out: Vec<Entity>,
+    read: usize,
+}
+
+impl<'a> EntityReader<'a> {
+    /// Reads entities in Cedar's entity JSON, with the bundle's schema telling the types.
+    pub fn new(bundle: &'a Bundle) -> Self {
+        let (types, names) = (bundle.inner.types.as_deref(), Names::of(bundle));
+        Self { types, names, faults: Faults::default(), out: Vec::new(), read: 0 }
+    }
+
+    /// Reads the next one.
+    pub fn push(&mut self, json: &Json) {
+        let entity = self.next(json);
+        self.out.extend(entity.map(|(_, entity)| entity));
+    }
+
+    /// Reads the next one, with its place; none where it cannot be read.
+    fn next(&mut self, json: &Json) -> Option<(usize, Entity)> {
+        let place = self.read;
+        self.read += 1;
+        match self.names.entity(json, self.types) {
+            Ok(entity) => Some((place, entity)),
+            Err((uid, misfits)) => {
+                misfits.iter().for_each(|m| self.faults.push(Some(place), uid.as_ref(), m.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Reports the next one as unreadable.
+    pub fn refuse(&mut self, message: &str) {
+        self.faults.push(Some(self.read), None, message);
+        self.read += 1;
+    }
+
+    /// The entities. Whether they fit the schema is checked where they are used.
+    ///
+    /// # Errors
+    /// When one has not the shape of an entity.
+    pub fn finish(self) -> Result<Vec<Entity>, EntityError> {
+        self.faults.finish().map(|()| self.out)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    /// Type names met, so that a million uids share a few names.
+    met: HashSet<Arc<str>>,
+    /// Whether all of Cedar's instants are read, not only those that people can write.
+    any_instant: bool,
+}
 
 type Refusal = (Option<EntityUid>, Vec<Misfit>);
 
 impl Names {
+    fn of(bundle: &Bundle) -> Self {
+        Self { met: HashSet::new(), any_instant: bundle.mode() == ErrorMode::Cedar }
+    }
+
     fn uid(&mut self, type_name: &str, id: &str) -> Result<EntityUid, String> {
-        let name = match self.0.get(type_name) {
+        let name = match self.met.get(type_name) {
             Some(name) => Arc::clone(name),
             None if is_name(type_name) => {
                 let name: Arc<str> = type_name.into();
-                self.0.insert(Arc::clone(&name));
+                self.met.insert(Arc::clone(&name));
                 name
             }
             None => return Err(format!("`{}` is not a type name such as `Grc::Member`", shorten(type_name))),
@@ -108,6 +156,7 @@ impl Names {
     fn uid_json(&mut self, json: &Json, text: bool) -> Result<EntityUid, String> {
         match json {
             Json::String(uid) if text => uid.parse().map_err(|e: crate::UidError| e.to_string()),
+            Json::Typed(Value::Entity(uid)) => Ok(uid.clone()),
             Json::Object(fields) => {
                 if let [(key, inner @ Json::Object(_))] = fields.as_slice() {
                     if key == "__entity" {
@@ -122,6 +171,14 @@ impl Names {
             }
             other if text => Err(format!("expected a uid as a text or `{{\"type\", \"id\"}}`, found {}", other.kind())),
             other => Err(format!("expected `{{\"type\", \"id\"}}`, found {}", other.kind())),
+        }
+    }
+
+    fn part(&mut self, part: Part<'_>) -> Result<EntityUid, String> {
+        match part {
+            Part::Text(text) => text.parse().map_err(|e: crate::UidError| e.to_string()),
+            Part::Uid(uid) => Ok(uid.clone()),
+            Part::Json(json) => self.uid_json(json, true),
         }
     }
 
@@ -177,13 +234,14 @@ impl Names {
     /// A value, with the schema's type as a hint for what JSON alone does not tell.
     fn value(&mut self, json: &Json, hint: Option<&Type>, path: &str, depth: usize) -> Result<Value, Misfit> {
         let fail = |message: String| Err(Misfit::new(path, message));
-        if depth > DEPTH {
-            return fail(format!("nested deeper than {DEPTH}"));
+        if depth > Value::DEPTH {
+            return fail(format!("nested deeper than {}", Value::DEPTH));
         }
         match (json, hint) {
             (Json::Null, _) => fail("null is not a value; leave the attribute out".into()),
             (Json::Bool(b), _) => Ok(Value::Bool(*b)),
             (Json::Long(n), _) => Ok(Value::Long(*n)),
+            (Json::Typed(value), _) => Ok(value.clone()),
             (Json::String(text), Some(Type::Datetime | Type::Duration | Type::Decimal | Type::Ip)) => {
                 let function = match hint {
                     Some(Type::Datetime) => "datetime",
@@ -191,7 +249,7 @@ impl Names {
                     Some(Type::Decimal) => "decimal",
                     _ => "ip",
                 };
-                extension(function, text).or_else(fail)
+                self.extension(function, text).or_else(fail)
             }
             (Json::String(text), _) => Ok(Value::String(text.clone())),
             (Json::Array(items), _) => {
@@ -206,7 +264,7 @@ impl Names {
                 if let [(key, inner)] = fields.as_slice() {
                     match key.as_str() {
                         "__entity" => return self.uid_json(inner, false).map(Value::Entity).or_else(fail),
-                        "__extn" => return extension_json(inner).or_else(fail),
+                        "__extn" => return self.extension_json(inner).or_else(fail),
                         "__expr" => return fail("`__expr` is not supported".into()),
                         _ => {}
                     }
@@ -214,7 +272,7 @@ impl Names {
                 match hint {
                     Some(Type::Entity(_)) => self.uid_json(json, false).map(Value::Entity).or_else(fail),
                     Some(Type::Datetime | Type::Duration | Type::Decimal | Type::Ip) => {
-                        extension_json(json).or_else(fail)
+                        self.extension_json(json).or_else(fail)
                     }
                     _ => {
                         let record = match hint {
@@ -243,31 +301,59 @@ impl Names {
         }
         Ok(out)
     }
-}
 
-fn extension_json(json: &Json) -> Result<Value, String> {
-    json.fields("the extension value", &["fn", "arg"])?;
-    match (json.get("fn"), json.get("arg")) {
-        (Some(Json::String(function)), Some(Json::String(arg))) => extension(function, arg),
-        _ => Err("expected `{\"fn\": …, \"arg\": …}` with two texts".into()),
+    fn extension_json(&self, json: &Json) -> Result<Value, String> {
+        const WHAT: &str = "the extension value";
+        if let Some(Json::Array(args)) = json.get("args") {
+            json.fields(WHAT, &["fn", "args"])?;
+            return self.offset(json.get("fn"), args);
+        }
+        json.fields(WHAT, &["fn", "arg"])?;
+        match (json.get("fn"), json.get("arg")) {
+            (Some(Json::String(function)), Some(Json::String(arg))) => self.extension(function, arg),
+            _ => Err("expected `{\"fn\": …, \"arg\": …}` with two texts".into()),
+        }
     }
-}
 
-fn extension(function: &str, arg: &str) -> Result<Value, String> {
-    let value = match function {
-        "datetime" => Timestamp::parse(arg).map(Value::Datetime),
-        "duration" => parse_duration(arg).map(Value::Duration),
-        "decimal" => parse_decimal(arg).map(Value::Decimal),
-        "ip" => parse_ip(arg).map(|(address, prefix)| Value::Ip(address, prefix)),
-        other => return Err(format!("unknown extension `{}`", shorten(other))),
-    };
-    let form = match function {
-        "datetime" => "`2026-03-01T09:30:00.250Z`, not finer than a millisecond, in the years 0000 to 9999",
-        "duration" => "`1d2h3m4s5ms`",
-        "decimal" => "`12.3456`, with one to four places",
-        _ => "`192.0.2.0/24`",
-    };
-    value.ok_or_else(|| format!("`{}` is no {function}; expected a form such as {form}", shorten(arg)))
+    /// `{"fn": "offset", "args": [datetime, duration]}`: how Cedar writes instants beyond the years 0000 to 9999.
+    fn offset(&self, function: Option<&Json>, args: &[Json]) -> Result<Value, String> {
+        let extension = |arg: &Json| match arg {
+            Json::Object(fields) => match fields.as_slice() {
+                [(key, inner)] if key == "__extn" => self.extension_json(inner),
+                _ => Err("expected `{\"__extn\": …}`".to_owned()),
+            },
+            other => Err(format!("expected `{{\"__extn\": …}}`, found {}", other.kind())),
+        };
+        let (Some(Json::String(name)), [start, by]) = (function, args) else {
+            return Err("expected `offset` and its two `args`".into());
+        };
+        match (name.as_str(), extension(start)?, extension(by)?) {
+            ("offset", Value::Datetime(start), Value::Duration(by)) => {
+                let at = start.millis().checked_add(by).map(Timestamp::any);
+                let at = at.filter(|at| self.any_instant || at.is_in_range());
+                at.map(Value::Datetime).ok_or_else(|| "the instant is out of the years 0000 to 9999".into())
+            }
+            _ => Err("expected `offset` of a datetime and a duration".into()),
+        }
+    }
+
+    fn extension(&self, function: &str, arg: &str) -> Result<Value, String> {
+        let value = match function {
+            "datetime" if self.any_instant => Timestamp::parse_any(arg).map(Value::Datetime),
+            "datetime" => Timestamp::parse(arg).map(Value::Datetime),
+            "duration" => parse_duration(arg).map(Value::Duration),
+            "decimal" => parse_decimal(arg).map(Value::Decimal),
+            "ip" => parse_ip(arg).map(|(address, prefix)| Value::Ip(address, prefix)),
+            other => return Err(format!("unknown extension `{}`", shorten(other))),
+        };
+        let form = match function {
+            "datetime" => "`2026-03-01T09:30:00.250Z`, not finer than a millisecond, in the years 0000 to 9999",
+            "duration" => "`1d2h3m4s5ms`",
+            "decimal" => "`12.3456`, with one to four places",
+            _ => "`192.0.2.0/24`",
+        };
+        value.ok_or_else(|| format!("`{}` is no {function}; expected a form such as {form}", shorten(arg)))
+    }
 }
 
 /// Reads one entity in Cedar's entity JSON, with the bundle's schema telling the types.
@@ -284,7 +370,7 @@ fn tree(json: &serde_json::Value) -> Result<Json, EntityError> {
 }
 
 fn entity_from_tree(bundle: &Bundle, json: &Json) -> Result<Entity, EntityError> {
-    Names::default().entity(json, bundle.inner.types.as_deref()).map_err(|(uid, misfits)| {
+    Names::of(bundle).entity(json, bundle.inner.types.as_deref()).map_err(|(uid, misfits)| {
         let mut faults = Faults::default();
         misfits.iter().for_each(|m| faults.push(None, uid.as_ref(), m.to_string()));
         faults.finish().err().unwrap_or_else(|| EntityError::of("not an entity"))
@@ -303,23 +389,52 @@ pub fn request_from_json(bundle: &Bundle, text: &str) -> Result<Request, Request
 
 pub(crate) fn request_from_tree(bundle: &Bundle, json: &Json) -> Result<Request, RequestError> {
     json.fields("the request", &["principal", "action", "resource", "context"]).map_err(RequestError::new)?;
-    let part = |key: &str| json.get(key).ok_or_else(|| RequestError::new(format!("the request has no `{key}`")));
-    let at = |key: &str, message: &dyn std::fmt::Display| RequestError::new(format!("`{key}`: {message}"));
-    let mut names = Names::default();
-    let principal = names.uid_json(part("principal")?, true).map_err(|e| at("principal", &e))?;
-    let action = match part("action")? {
-        Json::String(id) if is_name(id) => bare_action(bundle, id)?,
-        other => names.uid_json(other, true).map_err(|e| at("action", &e))?,
+    let part = |key: &str| {
+        let part = json.get(key).map(Part::Json);
+        part.ok_or_else(|| RequestError::new(format!("the request has no `{key}`")))
     };
-    let resource = part("resource")?;
-    let resource = if resource.get("uid").is_some() {
-        let entity = entity_from_tree(bundle, resource);
-        Resource::Inline(Box::new(entity.map_err(|e| at("resource", &e.to_string().replace('\n', "; ")))?))
-    } else {
-        Resource::Stored(names.uid_json(resource, true).map_err(|e| at("resource", &e))?)
+    request_from_parts(bundle, part("principal")?, part("action")?, part("resource")?, json.get("context"))
+}
+
+/// A principal, action or resource as a program has it at hand.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// A uid's text; for an action also its bare id.
+    Text(&'a str),
+    /// A uid.
+    Uid(&'a EntityUid),
+    /// What a request file holds: a uid as a text or an object; for a resource also a whole entity.
+    Json(&'a Json),
+}
+
+/// Reads a request whose parts are at hand, as [`request_from_json`] does from a text.
+///
+/// # Errors
+/// As [`request_from_json`].
+pub fn request_from_parts(
+    bundle: &Bundle,
+    principal: Part<'_>,
+    action: Part<'_>,
+    resource: Part<'_>,
+    context: Option<&Json>,
+) -> Result<Request, RequestError> {
+    let at = |key: &str, message: &dyn std::fmt::Display| RequestError::new(format!("`{key}`: {message}"));
+    let mut names = Names::of(bundle);
+    let principal = names.part(principal).map_err(|e| at("principal", &e))?;
+    let action = match action {
+        Part::Text(id) if is_name(id) => bare_action(bundle, id)?,
+        Part::Json(Json::String(id)) if is_name(id) => bare_action(bundle, id)?,
+        other => names.part(other).map_err(|e| at("action", &e))?,
+    };
+    let resource = match resource {
+        Part::Json(json) if json.get("uid").is_some() => {
+            let entity = entity_from_tree(bundle, json);
+            Resource::Inline(Box::new(entity.map_err(|e| at("resource", &e.to_string().replace('\n', "; ")))?))
+        }
+        other => names.part(other).map_err(|e| at("resource", &e))?.into(),
     };
     let types = bundle.inner.types.as_deref().and_then(|t| t.actions.get(&action));
-    let context = match json.get("context") {
+    let context = match context {
         None => BTreeMap::new(),
         Some(Json::Object(fields)) => {
             let context = names.record(fields, types.map(|a| &a.context), "", 0);
@@ -327,20 +442,30 @@ pub(crate) fn request_from_tree(bundle: &Bundle, json: &Json) -> Result<Request,
         }
         Some(other) => return Err(at("context", &format!("expected an object, found {}", other.kind()))),
     };
-    Ok(Request { principal, action, resource, context })
+    Ok(Request { principal: principal.into(), action: action.into(), resource, context })
+}
+
+/// Reads a uid: its text, or `{"type", "id"}`.
+///
+/// # Errors
+/// When it is neither.
+pub fn uid_from_tree(json: &Json) -> Result<EntityUid, RequestError> {
+    Names::default().uid_json(json, true).map_err(RequestError::new)
 }
 
 fn bare_action(bundle: &Bundle, id: &str) -> Result<EntityUid, RequestError> {
     let known = |uids: &[EntityUid]| uids.iter().map(|u| format!("`{u}`")).collect::<Vec<_>>().join(", ");
-    let actions = bundle.actions();
+    let types = bundle.inner.types.as_deref();
     if bundle.is_grc() {
         let uid = EntityUid::unchecked("Grc::Action", id);
-        if actions.contains(&uid) {
-            return Ok(uid);
+        if let Some((uid, _)) = types.and_then(|t| t.actions.get_key_value(&uid)) {
+            return Ok(uid.clone());
         }
+        let actions = bundle.actions();
         let ids = actions.iter().map(|u| format!("`{}`", u.id())).collect::<Vec<_>>().join(", ");
         return Err(RequestError::new(format!("`action`: unknown action `{}`; the actions are {ids}", shorten(id))));
     }
+    let actions = bundle.actions();
     Err(RequestError::new(format!(
         "`action`: `{}` is not a uid such as `App::Action::\"view\"`; the actions are {}",
         shorten(id),

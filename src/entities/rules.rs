@@ -1,67 +1,127 @@
-//! The built-in model's own rules, beyond what its schema can say (policies/MODEL.md, "Entities").
+//! The built-in model's own rules, beyond what its schema can say (policies/MODEL.md, "Things and people").
 
+use super::record::{Cell, Record};
+use super::snapshot::Snapshot;
 use crate::bundle::types::Misfit;
-use crate::model::{Entity, EntityUid, Value};
+use crate::model::{Entity, Timestamp, Value};
 
-/// Where an entity breaks a rule. `find` gives another entity of the same state; `clients` how many organisations
-/// have a given one as their parent.
-pub(super) fn check<'a>(
-    entity: &'a Entity,
-    find: &dyn Fn(&EntityUid) -> Option<&'a Entity>,
-    clients: &dyn Fn(&EntityUid) -> u32,
-    out: &mut Vec<Misfit>,
-) {
+/// What the rules ask of an entity. Other entities are named by their slots.
+#[derive(Debug)]
+pub(super) struct Subject<'a> {
+    kind: &'a str,
+    parents: Vec<u32>,
+    pub(super) organization: Option<u32>,
+    project: Option<u32>,
+    has_role: bool,
+    /// From when to when, in milliseconds since 1970.
+    period: Option<(i64, i64)>,
+    active_from: Option<i64>,
+    active_until: Option<i64>,
+}
+
+impl<'a> Subject<'a> {
+    /// A stored entity.
+    pub(super) fn stored(snapshot: &'a Snapshot, record: &'a Record) -> Self {
+        let cell = |name: &str| record.attribute(snapshot.layout().attribute(record.type_id, name), name);
+        let slot = |name: &str| match cell(name) {
+            Some(Cell::Entity(slot)) => Some(*slot),
+            _ => None,
+        };
+        let instant = |name: &str| match cell(name) {
+            Some(Cell::Datetime(ms)) => Some(*ms),
+            _ => None,
+        };
+        Self {
+            kind: snapshot.type_name(record.type_id).unwrap_or_default(),
+            parents: record.parents.to_vec(),
+            organization: slot("organization"),
+            project: slot("project"),
+            has_role: cell("role").is_some(),
+            period: match cell("period") {
+                Some(Cell::Other(value)) => period(value),
+                _ => None,
+            },
+            active_from: instant("activeFrom"),
+            active_until: instant("activeUntil"),
+        }
+    }
+
+    /// An entity that comes with a request; all that it refers to is stored.
+    pub(super) fn inline(snapshot: &'a Snapshot, entity: &'a Entity) -> Self {
+        let slot = |name: &str| match entity.attribute(name) {
+            Some(Value::Entity(uid)) => snapshot.find(uid),
+            _ => None,
+        };
+        let instant = |name: &str| match entity.attribute(name) {
+            Some(Value::Datetime(at)) => Some(at.millis()),
+            _ => None,
+        };
+        Self {
+            kind: entity.uid().type_name(),
+            parents: entity.parents().iter().filter_map(|uid| snapshot.find(uid)).collect(),
+            organization: slot("organization"),
+            project: slot("project"),
+            has_role: entity.attribute("role").is_some(),
+            period: entity.attribute("period").and_then(period),
+            active_from: instant("activeFrom"),
+            active_until: instant("activeUntil"),
+        }
+    }
+}
+
+fn period(value: &Value) -> Option<(i64, i64)> {
+    let Value::Record(fields) = value else { return None };
+    match (fields.get("from"), fields.get("to")) {
+        (Some(Value::Datetime(from)), Some(Value::Datetime(to))) => Some((from.millis(), to.millis())),
+        _ => None,
+    }
+}
+
+/// Where an entity breaks a rule. `clients` says how many entities have it as their parent.
+pub(super) fn check(snapshot: &Snapshot, subject: &Subject<'_>, clients: u32, out: &mut Vec<Misfit>) {
+    let name = |slot: u32| snapshot.uid(slot).map(|uid| uid.to_string()).unwrap_or_default();
+    let instant = |ms: i64| Timestamp::from_millis(ms).map(|at| at.to_string()).unwrap_or_default();
     let mut fault = |path: &str, message: String| out.push(Misfit::new(path, message));
-    match entity.uid().type_name() {
+    let parents = &subject.parents;
+    match subject.kind {
         "Grc::Organization" => {
-            if entity.parents().len() > 1 {
+            if parents.len() > 1 {
                 fault("parents", "an organisation has at most one parent, its MSP".into());
             }
-            for parent in entity.parents() {
-                if find(parent).is_some_and(|p| !p.parents().is_empty()) {
-                    fault("parents", format!("`{parent}` is a client itself; a client has no clients"));
+            for parent in parents {
+                if snapshot.entity(*parent).is_some_and(|p| !p.parents.is_empty()) {
+                    fault("parents", format!("`{}` is a client itself; a client has no clients", name(*parent)));
                 }
             }
-            if !entity.parents().is_empty() && clients(entity.uid()) > 0 {
+            if !parents.is_empty() && clients > 0 {
                 fault("parents", "this organisation has clients, so it cannot be a client itself".into());
             }
         }
-        "Grc::Guest" => {
-            let projects = entity.parents().len();
-            if projects != 1 {
-                fault("parents", format!("a guest is in exactly one project, this one in {projects}"));
-            }
+        "Grc::Guest" if parents.len() != 1 => {
+            fault("parents", format!("a guest is in exactly one project, this one in {}", parents.len()));
         }
-        "Grc::Invitation" => match (entity.attribute("role"), entity.attribute("project")) {
-            (Some(_), Some(_)) => fault("project", "an invitation has a role or a project, not both".into()),
-            (None, None) => fault("role", "an invitation has a role or a project, this one neither".into()),
+        "Grc::Invitation" => match (subject.has_role, subject.project) {
+            (true, Some(_)) => fault("project", "an invitation has a role or a project, not both".into()),
+            (false, None) => fault("role", "an invitation has a role or a project, this one neither".into()),
             _ => {}
         },
         _ => {}
     }
-    let own = entity.attribute("organization");
-    let named = entity.attribute("project").and_then(|v| match v {
-        Value::Entity(uid) => Some(uid),
-        _ => None,
-    });
-    let projects = entity.parents().iter().filter(|p| p.type_name() == "Grc::Project");
-    for (path, project) in named.map(|p| ("project", p)).into_iter().chain(projects.map(|p| ("parents", p))) {
-        let theirs = find(project).and_then(|p| p.attribute("organization"));
-        if theirs.is_some() && theirs != own {
-            fault(path, format!("`{project}` belongs to another organisation"));
+    let is_project =
+        |slot: &u32| snapshot.record(*slot).is_some_and(|r| snapshot.type_name(r.type_id) == Some("Grc::Project"));
+    let projects = parents.iter().copied().filter(is_project);
+    for (path, project) in subject.project.map(|p| ("project", p)).into_iter().chain(projects.map(|p| ("parents", p))) {
+        let theirs = snapshot.entity(project).and_then(|p| Subject::stored(snapshot, p).organization);
+        if theirs.is_some() && theirs != subject.organization {
+            fault(path, format!("`{}` belongs to another organisation", name(project)));
         }
     }
-    if let Some(Value::Record(period)) = entity.attribute("period") {
-        if let (Some(Value::Datetime(from)), Some(Value::Datetime(to))) = (period.get("from"), period.get("to")) {
-            if from > to {
-                fault("period", format!("begins at {from}, after its end {to}"));
-            }
-        }
+    if let Some((from, to)) = subject.period.filter(|(from, to)| from > to) {
+        fault("period", format!("begins at {}, after its end {}", instant(from), instant(to)));
     }
-    let active = (entity.attribute("activeFrom"), entity.attribute("activeUntil"));
-    if let (Some(Value::Datetime(from)), Some(Value::Datetime(until))) = active {
+    if let (Some(from), Some(until)) = (subject.active_from, subject.active_until) {
         if until <= from {
-            fault("activeUntil", format!("{until} is not after `activeFrom`, {from}"));
+            fault("activeUntil", format!("{} is not after `activeFrom`, {}", instant(until), instant(from)));
         }
     }
 }

@@ -1,52 +1,40 @@
-//! The immutable state of the entities, and the checks it passes before it can be read.
+//! The immutable state of the entities: what decisions read.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::error::Faults;
-use super::{read_entities, rules, Changes, EntityError, Progress};
-use crate::bundle::types::{EntityType, Misfit, Types};
-use crate::bundle::{Bundle, ErrorMode};
+use super::edit::Edit;
+use super::record::{self, Cell, Record};
+use super::table::{Index, Slot, Table};
+use super::{Changes, EntityError, Progress};
+use crate::bundle::layout::Layout;
+use crate::bundle::types::Types;
+use crate::bundle::Bundle;
 use crate::model::{Entity, EntityUid, Revision};
 
 /// All entities at one revision. Cloning is cheap; a changed copy shares what did not change.
 #[derive(Clone)]
 pub struct Snapshot {
-    stored: imbl::HashMap<EntityUid, Arc<Stored>>,
-    /// How often each uid is referred to. INVARIANT: strictly loaded, no uid is here that is not stored.
-    references: imbl::HashMap<EntityUid, References>,
+    layout: Arc<Layout>,
+    pub(super) table: Table,
+    index: Index,
+    /// Entity types that the schema does not declare, numbered on from those it does.
+    more_types: Arc<Vec<Arc<str>>>,
+    /// Slots kept for the entities that policies name.
+    pins: Arc<[u32]>,
+    pub(super) stored: usize,
+    /// Whether an entity of an enumerated type may have parents, which no schema gives it.
+    pub(super) listed_in_groups: bool,
+    /// The types that the entities were checked against, if they were.
+    pub(super) checked: Option<Arc<Types>>,
     revision: Revision,
-}
-
-/// A stored entity, and its form for Cedar once that was asked for.
-#[derive(Debug)]
-pub(crate) struct Stored {
-    pub(crate) entity: Entity,
-    cedar: OnceLock<Option<cedar_policy::Entity>>,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct References {
-    by_attribute: u32,
-    by_child: u32,
 }
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot").field("entities", &self.stored.len()).field("revision", &self.revision).finish()
-    }
-}
-
-impl Stored {
-    fn new(entity: Entity) -> Arc<Self> {
-        Arc::new(Self { entity, cedar: OnceLock::new() })
-    }
-
-    /// The entity as Cedar holds it; none where it cannot be one.
-    pub(crate) fn cedar(&self) -> Option<&cedar_policy::Entity> {
-        self.cedar.get_or_init(|| self.entity.to_cedar().ok()).as_ref()
+        f.debug_struct("Snapshot").field("entities", &self.stored).field("revision", &self.revision).finish()
     }
 }
 
@@ -55,14 +43,57 @@ fn next_epoch() -> u64 {
     EPOCH.fetch_add(1, Ordering::Relaxed)
 }
 
+fn next_generation() -> u64 {
+    static GENERATION: AtomicU64 = AtomicU64::new(1);
+    GENERATION.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The hash of a uid, under a key drawn once in each process.
+#[inline]
+pub(super) fn hash(type_name: &str, id: &str) -> u64 {
+    static KEY: OnceLock<foldhash::fast::RandomState> = OnceLock::new();
+    let mut hasher = KEY.get_or_init(foldhash::fast::RandomState::default).build_hasher();
+    id.hash(&mut hasher);
+    type_name.hash(&mut hasher);
+    hasher.finish()
+}
+
 impl Snapshot {
     /// A snapshot without entities.
     pub fn empty() -> Self {
-        Self {
-            stored: imbl::HashMap::new(),
-            references: imbl::HashMap::new(),
+        static LAYOUT: OnceLock<Arc<Layout>> = OnceLock::new();
+        Self::of_layout(Arc::clone(LAYOUT.get_or_init(Arc::default)))
+    }
+
+    /// A snapshot without entities but those that the schema lists itself.
+    pub(super) fn of_layout(layout: Arc<Layout>) -> Self {
+        let mut snapshot = Self {
+            layout: Arc::clone(&layout),
+            table: Table::default(),
+            index: Index::default(),
+            more_types: Arc::default(),
+            pins: Arc::default(),
+            stored: 0,
+            listed_in_groups: false,
+            checked: None,
             revision: Revision { epoch: next_epoch(), number: 0 },
+        };
+        for uid in layout.fixed() {
+            // INVARIANT: nothing was interned before, so that slots and the layout's numbers agree.
+            snapshot.intern_as(uid, true);
         }
+        for (slot, groups) in layout.groups() {
+            let record = snapshot.record(*slot).map(|r| Arc::new(r.copy().in_groups(groups)));
+            if let (Some(record), Some(place)) = (record, snapshot.table.slot_mut(*slot)) {
+                place.record = Some(record);
+            }
+        }
+        snapshot
+    }
+
+    /// A snapshot of the bundle's layout without entities.
+    pub(crate) fn of(bundle: &Bundle) -> Self {
+        Self::of_layout(Arc::clone(bundle.layout()))
     }
 
     /// Reads Cedar entity JSON, an array of entities, and checks it against the bundle's schema and, for the built-in
@@ -83,8 +114,11 @@ impl Snapshot {
         reader: impl Read,
         progress: Progress<'_>,
     ) -> Result<Self, EntityError> {
-        let entities = read_entities(reader, bundle.inner.types.as_deref(), progress)?;
-        Self::empty().put(bundle, entities, &[])
+        let mut edit = Edit::new(bundle, Self::of(bundle));
+        let faults = super::read_entities(bundle, reader, progress, &mut |index, entity| {
+            edit.put(index, &entity);
+        });
+        edit.finish(faults)
     }
 
     /// Checks entities and makes a snapshot of them.
@@ -92,7 +126,9 @@ impl Snapshot {
     /// # Errors
     /// When an entity breaks a rule: all bad entities at once, nothing loaded.
     pub fn from_entities(bundle: &Bundle, entities: Vec<Entity>) -> Result<Self, EntityError> {
-        Self::empty().put(bundle, entities.into_iter().enumerate().collect(), &[])
+        let mut edit = Edit::new(bundle, Self::of(bundle));
+        entities.into_iter().enumerate().for_each(|(index, entity)| edit.put(index, &entity));
+        edit.finish_alone()
     }
 
     /// The snapshot with `changes` made, one revision later.
@@ -100,19 +136,33 @@ impl Snapshot {
     /// # Errors
     /// When an entity breaks a rule or what remains refers to an entity that is taken out: nothing is changed.
     pub fn apply(&self, bundle: &Bundle, changes: &Changes) -> Result<Self, EntityError> {
-        let entities = changes.upserts.iter().cloned().enumerate().collect();
-        let mut next = self.put(bundle, entities, &changes.removals)?;
+        let mut edit = Edit::new(bundle, self.clone().fitted(bundle)?);
+        changes.removals.iter().for_each(|uid| edit.remove(uid));
+        changes.upserts.iter().enumerate().for_each(|(index, entity)| edit.put(index, entity));
+        let mut next = edit.finish_alone()?;
         next.revision = Revision { epoch: self.revision.epoch, number: self.revision.number.saturating_add(1) };
         Ok(next)
     }
 
-    /// Checks all entities against another bundle.
+    /// The same entities, laid out and checked for another bundle where that has another schema.
     ///
     /// # Errors
     /// When they do not fit it.
-    pub(crate) fn recheck(&self, bundle: &Bundle) -> Result<(), EntityError> {
-        let entities = self.iter().cloned().enumerate().collect();
-        Self::empty().put(bundle, entities, &[]).map(|_| ())
+    pub(crate) fn fitted(self, bundle: &Bundle) -> Result<Self, EntityError> {
+        let types = bundle.checked_types();
+        let same = |a: &Arc<Types>, b: &Arc<Types>| Arc::ptr_eq(a, b) || a == b;
+        let checked = match (&types, &self.checked) {
+            (Some(wanted), Some(have)) => same(wanted, have),
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        let laid_out = Arc::ptr_eq(&self.layout, bundle.layout()) || self.layout == *bundle.layout();
+        if checked && laid_out {
+            return Ok(self);
+        }
+        let mut edit = Edit::new(bundle, Self::of(bundle));
+        self.iter().enumerate().for_each(|(index, entity)| edit.put(index, &entity));
+        edit.finish_alone().map(|next| next.at(self.revision))
     }
 
     /// The snapshot at another revision.
@@ -121,28 +171,154 @@ impl Snapshot {
         self
     }
 
-    /// The entity with this uid.
-    pub fn get(&self, uid: &EntityUid) -> Option<&Entity> {
-        self.stored.get(uid).map(|s| &s.entity)
+    /// Keeps a slot for each of these uids, instead of those it kept so far, and gives the slots.
+    pub(crate) fn pin(&mut self, uids: &[EntityUid]) -> Arc<[u32]> {
+        let before = Arc::clone(&self.pins);
+        let pins: Arc<[u32]> = uids.iter().filter_map(|uid| self.intern_as(uid, true)).collect();
+        self.pins = Arc::clone(&pins);
+        for slot in before.iter().filter(|slot| !pins.contains(slot)) {
+            let record = self.record(*slot).map(|r| Arc::new(r.copy().pinned(false)));
+            if let (Some(record), Some(place)) = (record, self.table.slot_mut(*slot)) {
+                place.record = Some(record);
+            }
+            self.release_if_unused(*slot);
+        }
+        pins
     }
 
-    pub(crate) fn stored(&self, uid: &EntityUid) -> Option<&Stored> {
-        self.stored.get(uid).map(|s| &**s)
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The slot of a uid that is stored, referred to or named.
+    #[inline]
+    pub(crate) fn find(&self, uid: &EntityUid) -> Option<u32> {
+        let hash = hash(uid.type_name(), uid.id());
+        self.index.find(hash, |slot| {
+            let record = self.record(slot);
+            record.is_some_and(|r| *r.id == *uid.id() && self.type_name(r.type_id) == Some(uid.type_name()))
+        })
+    }
+
+    /// What is known under a slot.
+    #[inline]
+    pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
+        self.table.get(slot)?.record.as_deref()
+    }
+
+    /// Whether the schema lists the entity in this slot.
+    #[inline]
+    pub(crate) fn is_fixed(&self, slot: u32) -> bool {
+        (slot as usize) < self.layout.fixed().len()
+    }
+
+    /// Whether the schema lists the entity in this slot, and it belongs to nothing.
+    #[inline]
+    pub(crate) fn is_alone(&self, slot: u32) -> bool {
+        (slot as usize) < self.layout.enumerated() && !self.listed_in_groups
+    }
+
+    /// The stored entity in a slot.
+    #[inline]
+    pub(crate) fn entity(&self, slot: u32) -> Option<&Record> {
+        self.record(slot).filter(|r| r.stored)
+    }
+
+    #[inline]
+    pub(crate) fn type_name(&self, type_id: u32) -> Option<&str> {
+        self.shared_type_name(type_id).map(|name| &**name)
+    }
+
+    fn shared_type_name(&self, type_id: u32) -> Option<&Arc<str>> {
+        self.layout
+            .type_name(type_id)
+            .or_else(|| self.more_types.get((type_id as usize).checked_sub(self.layout.types())?))
+    }
+
+    fn type_id(&mut self, name: &str) -> Option<u32> {
+        if let Some(type_id) = self.layout.type_id(name) {
+            return Some(type_id);
+        }
+        let at = match self.more_types.iter().position(|t| **t == *name) {
+            Some(at) => at,
+            None => {
+                Arc::make_mut(&mut self.more_types).push(name.into());
+                self.more_types.len() - 1
+            }
+        };
+        u32::try_from(self.layout.types() + at).ok()
+    }
+
+    /// The slot of a uid, taken if it has none yet. None when there are no more.
+    pub(super) fn intern(&mut self, uid: &EntityUid) -> Option<u32> {
+        self.intern_as(uid, false)
+    }
+
+    fn intern_as(&mut self, uid: &EntityUid, pinned: bool) -> Option<u32> {
+        if let Some(slot) = self.find(uid) {
+            let record = self.record(slot).filter(|r| pinned && !r.pinned);
+            if let Some(record) = record.map(|r| Arc::new(r.copy().pinned(true))) {
+                self.table.slot_mut(slot)?.record = Some(record);
+            }
+            return Some(slot);
+        }
+        let type_id = self.type_id(uid.type_name())?;
+        let slot = self.table.take(Arc::new(Record::named(next_generation(), type_id, uid.id(), pinned)))?;
+        self.index.insert(hash(uid.type_name(), uid.id()), slot);
+        Some(slot)
+    }
+
+    /// Frees a slot under which nothing is stored and which nothing refers to.
+    pub(super) fn release_if_unused(&mut self, slot: u32) {
+        let Some(Slot { record: Some(record), by_attribute: 0, by_child: 0 }) = self.table.get(slot) else {
+            return;
+        };
+        if record.stored || record.pinned {
+            return;
+        }
+        if let Some(type_name) = self.type_name(record.type_id) {
+            self.index.remove(hash(type_name, &record.id), slot);
+            self.table.release(slot);
+        }
+    }
+
+    /// The uid in a slot.
+    pub(crate) fn uid(&self, slot: u32) -> Option<EntityUid> {
+        self.record(slot).map(|record| self.uid_of(slot, record))
+    }
+
+    pub(super) fn uid_of(&self, slot: u32, record: &Record) -> EntityUid {
+        match (self.layout.fixed().get(slot as usize), self.shared_type_name(record.type_id)) {
+            (Some(uid), _) => uid.clone(),
+            (None, Some(name)) => EntityUid::unchecked(Arc::clone(name), &*record.id),
+            (None, None) => EntityUid::unchecked("", &*record.id),
+        }
+    }
+
+    /// The entity with this uid.
+    pub fn get(&self, uid: &EntityUid) -> Option<Entity> {
+        let slot = self.find(uid)?;
+        self.entity(slot).map(|record| record::decode(self, slot, record))
     }
 
     /// All entities, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entity> {
-        self.stored.values().map(|s| &s.entity)
+    pub fn iter(&self) -> impl Iterator<Item = Entity> + '_ {
+        self.slots().map(|(slot, record)| record::decode(self, slot, record))
+    }
+
+    /// All stored entities' slots.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Record)> {
+        self.table.iter().filter_map(|(slot, s)| Some((slot, s.record.as_deref().filter(|r| r.stored)?)))
     }
 
     /// How many entities there are.
     pub fn len(&self) -> usize {
-        self.stored.len()
+        self.stored
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.stored.is_empty()
+        self.stored == 0
     }
 
     /// Its revision.
@@ -154,221 +330,24 @@ impl Snapshot {
     #[doc(hidden)]
     pub fn damaged(&self, uid: &EntityUid, attribute: Option<&str>) -> Self {
         let mut next = self.clone();
-        match (attribute, self.get(uid)) {
-            (Some(name), Some(entity)) => {
-                next.stored.insert(uid.clone(), Stored::new(entity.clone().without(name)));
+        let Some((slot, mut record)) = self.find(uid).and_then(|s| Some((s, self.entity(s)?.copy()))) else {
+            return next;
+        };
+        match attribute {
+            Some(name) => {
+                let number = usize::from(self.layout.attribute(record.type_id, name));
+                if let Some(cell) = record.attributes.get_mut(number) {
+                    *cell = Cell::Absent;
+                }
             }
-            _ => {
-                next.stored.remove(uid);
+            None => {
+                record = Record::named(record.generation, record.type_id, &record.id, true);
+                next.stored -= 1;
             }
+        }
+        if let Some(place) = next.table.slot_mut(slot) {
+            place.record = Some(Arc::new(record));
         }
         next
-    }
-
-    /// Checks a resource that comes with a request, as if it were stored.
-    pub(crate) fn check_inline(&self, bundle: &Bundle, entity: &Entity) -> Result<(), String> {
-        let mut misfits = Vec::new();
-        if let Some(types) = bundle.inner.types.as_deref() {
-            fits(types, entity, &mut misfits);
-            if misfits.is_empty() {
-                for (what, uid) in references(entity) {
-                    if !self.stored.contains_key(uid) && !types.is_declared_type(uid) {
-                        misfits.push(Misfit::new(what, format!("`{uid}` is not stored")));
-                    }
-                }
-            }
-            if misfits.is_empty() && bundle.is_grc() {
-                rules::check(entity, &|uid| self.get(uid), &|_| 0, &mut misfits);
-            }
-        }
-        match misfits.first() {
-            None => Ok(()),
-            Some(misfit) => Err(misfit.to_string()),
-        }
-    }
-
-    fn put(
-        &self,
-        bundle: &Bundle,
-        entities: Vec<(usize, Entity)>,
-        removals: &[EntityUid],
-    ) -> Result<Self, EntityError> {
-        let strict = bundle.mode() == ErrorMode::Strict;
-        let types = bundle.inner.types.as_deref();
-        let mut next = self.clone();
-        let mut faults = Faults::default();
-        for uid in removals {
-            match next.stored.remove(uid) {
-                Some(old) => next.count(&old.entity, false),
-                None => faults.push(None, Some(uid), "is not stored, so it cannot be taken out"),
-            }
-        }
-        let mut put: HashMap<EntityUid, usize> = HashMap::with_capacity(entities.len());
-        for (index, entity) in entities {
-            let uid = entity.uid().clone();
-            let mut misfits = Vec::new();
-            if let (true, Some(types)) = (strict, types) {
-                fits(types, &entity, &mut misfits);
-            }
-            misfits.iter().for_each(|m| faults.push(Some(index), Some(&uid), m.to_string()));
-            if let Some(first) = put.get(&uid) {
-                faults.push(Some(index), Some(&uid), format!("duplicate uid; entity {first} has it too"));
-                continue;
-            }
-            put.insert(uid.clone(), index);
-            if uid.is_action() && types.is_some() {
-                // Actions are the schema's; entity files of other tools list them too.
-                continue;
-            }
-            if let Some(old) = next.stored.get(&uid).cloned() {
-                next.count(&old.entity, false);
-            }
-            next.count(&entity, true);
-            next.stored.insert(uid, Stored::new(entity));
-        }
-        // References and rules are checked on the state as it would be.
-        if strict {
-            let declared = |uid: &EntityUid| types.is_some_and(|t| t.is_declared_type(uid));
-            for (uid, index) in &put {
-                let Some(entity) = next.get(uid) else {
-                    continue;
-                };
-                for (what, target) in references(entity) {
-                    if !next.stored.contains_key(target) && !declared(target) {
-                        faults.push(Some(*index), Some(uid), format!("`{what}`: `{target}` is not stored"));
-                    }
-                }
-            }
-            for uid in removals.iter().filter(|uid| !next.stored.contains_key(*uid)) {
-                if let Some(r) = next.references.get(uid) {
-                    let count = r.by_attribute.saturating_add(r.by_child);
-                    faults.push(None, Some(uid), format!("cannot be taken out: {count} references to it remain"));
-                }
-            }
-            if bundle.is_grc() {
-                next.check_rules(self, &put, &mut faults);
-            }
-        }
-        next.check_cycles(&put, &mut faults);
-        faults.finish().map(|()| next)
-    }
-
-    fn check_rules(&self, before: &Snapshot, put: &HashMap<EntityUid, usize>, faults: &mut Faults) {
-        let clients = |uid: &EntityUid| self.references.get(uid).map_or(0, |r| r.by_child);
-        let mut named_here: BTreeMap<&EntityUid, u32> = BTreeMap::new();
-        for uid in put.keys() {
-            let Some(entity) = self.get(uid) else {
-                continue;
-            };
-            references(entity)
-                .filter(|(_, target)| target.type_name() == "Grc::Project")
-                .for_each(|(_, target)| *named_here.entry(target).or_default() += 1);
-        }
-        for (uid, index) in put {
-            let Some(entity) = self.get(uid) else {
-                continue;
-            };
-            let mut misfits = Vec::new();
-            rules::check(entity, &|uid| self.get(uid), &clients, &mut misfits);
-            // A project that moves takes nobody along: all that names it must come in the same changes.
-            if uid.type_name() == "Grc::Project" {
-                let organization = |s: &Snapshot| s.get(uid).and_then(|p| p.attribute("organization").cloned());
-                let moved = before.stored.contains_key(uid) && organization(before) != organization(self);
-                let named = self.references.get(uid).map_or(0, |r| r.by_attribute.saturating_add(r.by_child));
-                if moved && named > named_here.get(uid).copied().unwrap_or(0) {
-                    misfits
-                        .push(Misfit::new("organization", "entities of the old organisation still name this project"));
-                }
-            }
-            misfits.iter().for_each(|m| faults.push(Some(*index), Some(uid), m.to_string()));
-        }
-    }
-
-    /// Refuses entities that are their own ancestors. Only entities put in can close a cycle.
-    fn check_cycles(&self, put: &HashMap<EntityUid, usize>, faults: &mut Faults) {
-        let mut clear: HashSet<&EntityUid> = HashSet::new();
-        for (start, index) in put {
-            // An explicit stack: a chain of parents can be as long as the file.
-            let mut path: Vec<&EntityUid> = Vec::new();
-            let mut on_path: HashSet<&EntityUid> = HashSet::new();
-            let mut open: Vec<(&EntityUid, bool)> = vec![(start, false)];
-            while let Some((uid, done)) = open.pop() {
-                if done {
-                    path.pop();
-                    on_path.remove(uid);
-                    clear.insert(uid);
-                } else if on_path.contains(uid) {
-                    faults.push(Some(*index), Some(start), format!("`parents`: a cycle through `{uid}`"));
-                    break;
-                } else if !clear.contains(uid) {
-                    if let Some((uid, stored)) = self.stored.get_key_value(uid) {
-                        path.push(uid);
-                        on_path.insert(uid);
-                        open.push((uid, true));
-                        open.extend(stored.entity.parents().iter().map(|p| (p, false)));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Counts what an entity refers to, up when it is put in, down when it goes.
-    fn count(&mut self, entity: &Entity, up: bool) {
-        let step = |n: &mut u32| *n = if up { n.saturating_add(1) } else { n.saturating_sub(1) };
-        let parents = entity.parents().iter().map(|p| (true, p));
-        let attributes = references(entity).filter(|(what, _)| *what != "parents").map(|(_, uid)| (false, uid));
-        for (is_parent, uid) in parents.chain(attributes) {
-            let mut counts = self.references.get(uid).copied().unwrap_or_default();
-            step(if is_parent { &mut counts.by_child } else { &mut counts.by_attribute });
-            if counts == References::default() {
-                self.references.remove(uid);
-            } else {
-                self.references.insert(uid.clone(), counts);
-            }
-        }
-    }
-}
-
-/// What an entity refers to: its parents, then its attributes' and tags' entities, with the attribute's name.
-fn references(entity: &Entity) -> impl Iterator<Item = (&str, &EntityUid)> {
-    let mut out: Vec<(&str, &EntityUid)> = entity.parents().iter().map(|p| ("parents", p)).collect();
-    for (name, value) in entity.attributes().iter().chain(entity.tags()) {
-        value.for_each_entity(&mut |uid| out.push((name, uid)));
-    }
-    out.into_iter()
-}
-
-/// Where an entity does not fit the schema.
-fn fits(types: &Types, entity: &Entity, out: &mut Vec<Misfit>) {
-    let uid = entity.uid();
-    if uid.is_action() {
-        let declared = types.actions.get(uid);
-        if declared.is_none_or(|a| !entity.attributes().is_empty() || *entity.parents() != a.parents) {
-            out.push(Misfit::new("", "is not an action as the schema declares it"));
-        }
-        return;
-    }
-    match types.entities.get(uid.type_name()) {
-        None => {
-            let mut known: Vec<_> = types.entities.keys().map(|k| format!("`{k}`")).collect();
-            known.sort();
-            out.push(Misfit::new("", format!("unknown entity type; expected one of {}", known.join(", "))));
-        }
-        Some(EntityType::Enum(_)) => {
-            out.push(Misfit::new("", "entities of this type are listed in the schema and not stored"));
-        }
-        Some(EntityType::Stored { parents, attributes, tags, .. }) => {
-            types.check_record(entity.attributes(), attributes, "", out);
-            for parent in entity.parents().iter().filter(|p| !parents.contains(p.type_name())) {
-                let known = parents.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
-                let known = if known.is_empty() { "it has none".into() } else { format!("expected {known}") };
-                out.push(Misfit::new("parents", format!("`{parent}` cannot be a parent; {known}")));
-            }
-            match tags {
-                Some(of) => entity.tags().iter().for_each(|(name, tag)| types.check(tag, of, name, out)),
-                None if entity.tags().is_empty() => {}
-                None => out.push(Misfit::new("tags", "entities of this type have no tags")),
-            }
-        }
     }
 }

@@ -8,15 +8,50 @@ use super::Timestamp;
 /// The answer to one request.
 ///
 /// `Decision::default()` is a denial, and stays one until the authorizer has decided.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Decision {
     pub(crate) allowed: bool,
     pub(crate) indeterminate: bool,
-    pub(crate) determining: Vec<Arc<str>>,
+    /// Places in `names`, ascending.
+    pub(crate) determining: Vec<u32>,
     pub(crate) errors: Vec<DecisionError>,
     pub(crate) revision: Revision,
-    pub(crate) bundle: Arc<str>,
+    pub(crate) names: Option<Arc<Names>>,
     pub(crate) window: Option<Window>,
+}
+
+/// What decisions of one bundle are told with.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// The bundle's version.
+    pub(crate) version: Arc<str>,
+    /// Policy ids, sorted.
+    pub(crate) policies: Vec<Arc<str>>,
+}
+
+impl PartialEq for Decision {
+    fn eq(&self, other: &Self) -> bool {
+        (self.allowed, self.indeterminate, self.revision, self.window)
+            == (other.allowed, other.indeterminate, other.revision, other.window)
+            && self.bundle() == other.bundle()
+            && self.determining().eq(other.determining())
+            && self.errors == other.errors
+    }
+}
+
+impl Eq for Decision {}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision")
+            .field("allowed", &self.allowed)
+            .field("indeterminate", &self.indeterminate)
+            .field("determining", &self.determining().collect::<Vec<_>>())
+            .field("errors", &self.errors)
+            .field("revision", &self.revision)
+            .field("window", &self.window)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An error met while deciding.
@@ -127,7 +162,8 @@ impl Decision {
     /// The ids of the policies that determined the decision, sorted: for an allow the permits that matched,
     /// for a denial the forbids; empty where no policy matched.
     pub fn determining(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.determining.iter().map(|id| &**id)
+        let names = self.names.as_deref();
+        self.determining.iter().map(move |at| names.and_then(|n| n.policies.get(*at as usize)).map_or("", |id| &**id))
     }
 
     /// The errors met, those of no policy first, then by policy id.
@@ -142,7 +178,7 @@ impl Decision {
 
     /// The version of the bundle it was made by: a hash of schema and policies.
     pub fn bundle(&self) -> &str {
-        &self.bundle
+        self.names.as_ref().map_or("", |names| &names.version)
     }
 
     /// The effective window, where the request asked for one that was clamped.
@@ -171,13 +207,16 @@ impl Decision {
     }
 
     /// Makes this a denial with nothing else in it, keeping its buffers.
-    pub(crate) fn reset(&mut self, revision: Revision, bundle: &Arc<str>) {
+    pub(crate) fn reset(&mut self, revision: Revision, names: &Arc<Names>) {
         self.allowed = false;
         self.indeterminate = false;
         self.determining.clear();
         self.errors.clear();
         self.revision = revision;
-        self.bundle = Arc::clone(bundle);
+        // A count that all threads would change is left alone where it can be.
+        if !self.names.as_ref().is_some_and(|own| Arc::ptr_eq(own, names)) {
+            self.names = Some(Arc::clone(names));
+        }
         self.window = None;
     }
 

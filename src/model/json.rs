@@ -4,15 +4,27 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// A JSON value whose objects have no key twice and whose numbers are 64-bit integers.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Json {
+use super::Value;
+
+/// What entities and requests are read from: JSON as it was written, or as a program built it.
+///
+/// Read from a text, objects have no key twice and numbers are 64-bit integers. A program that builds one keeps to that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Json {
+    /// `null`: never a value.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// An integer.
     Long(i64),
+    /// A text; of which type the schema tells.
     String(String),
+    /// An array.
     Array(Vec<Json>),
+    /// An object, its keys in order.
     Object(Vec<(String, Json)>),
+    /// A value that has its type already. No text holds one.
+    Typed(Value),
 }
 
 impl Json {
@@ -36,6 +48,7 @@ impl Json {
             Json::String(_) => "a text",
             Json::Array(_) => "an array",
             Json::Object(_) => "an object",
+            Json::Typed(_) => "a value of another type",
         }
     }
 

@@ -7,13 +7,15 @@ mod request;
 mod uid;
 mod value;
 
+pub(crate) use decision::Names;
 pub use decision::{Decision, DecisionError, ErrorCode, Revision, Window};
-pub use request::{Request, RequestError, Resource};
+pub use json::Json;
+pub use request::{Handle, Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};
 pub use value::{Timestamp, Value};
 
 pub(crate) use uid::is_name;
-pub(crate) use value::{parse_decimal, parse_duration, parse_ip};
+pub(crate) use value::{parse_datetime, parse_decimal, parse_duration, parse_ip};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,6 +101,11 @@ impl Entity {
             object.insert("tags".into(), record(&self.tags));
         }
         entity
+    }
+
+    /// Whether a value of an attribute or a tag nests deeper than [`Value::DEPTH`].
+    pub(crate) fn is_too_deep(&self) -> bool {
+        self.attributes.values().chain(self.tags.values()).any(Value::is_too_deep)
     }
 
     /// Calls `f` with every entity that an attribute or a tag refers to.

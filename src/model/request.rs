@@ -4,11 +4,59 @@ use std::collections::BTreeMap;
 
 use super::{Entity, EntityUid, UidError, Value};
 
+/// A uid, and where it was found when it was resolved: a request made of handles is decided without looking them up.
+///
+/// A handle never stands for another entity: one whose entity has gone, or that another authorizer resolved, is looked
+/// up by its uid like any other.
+#[derive(Clone)]
+pub struct Handle {
+    uid: EntityUid,
+    slot: u32,
+    /// 0 where it was not resolved.
+    generation: u64,
+}
+
+impl Handle {
+    pub(crate) fn found(uid: EntityUid, slot: u32, generation: u64) -> Self {
+        Self { uid, slot, generation }
+    }
+
+    /// The uid it stands for.
+    pub fn uid(&self) -> &EntityUid {
+        &self.uid
+    }
+
+    /// Where it was found, and as what; none where it was not resolved.
+    pub(crate) fn place(&self) -> Option<(u32, u64)> {
+        (self.generation > 0).then_some((self.slot, self.generation))
+    }
+}
+
+impl From<EntityUid> for Handle {
+    fn from(uid: EntityUid) -> Self {
+        Self { uid, slot: 0, generation: 0 }
+    }
+}
+
+impl PartialEq for Handle {
+    fn eq(&self, other: &Self) -> bool {
+        self.uid == other.uid
+    }
+}
+
+impl Eq for Handle {}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&self.uid, f)
+    }
+}
+
 /// A question to the authorizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    pub(crate) principal: EntityUid,
-    pub(crate) action: EntityUid,
+    pub(crate) principal: Handle,
+    pub(crate) action: Handle,
     pub(crate) resource: Resource,
     pub(crate) context: BTreeMap<String, Value>,
 }
@@ -17,7 +65,7 @@ pub struct Request {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
     /// A stored entity.
-    Stored(EntityUid),
+    Stored(Handle),
     /// An entity of the application's own database; it must not be stored too.
     Inline(Box<Entity>),
 }
@@ -26,7 +74,7 @@ impl Resource {
     /// Its uid.
     pub fn uid(&self) -> &EntityUid {
         match self {
-            Resource::Stored(uid) => uid,
+            Resource::Stored(handle) => handle.uid(),
             Resource::Inline(entity) => entity.uid(),
         }
     }
@@ -34,7 +82,13 @@ impl Resource {
 
 impl From<EntityUid> for Resource {
     fn from(uid: EntityUid) -> Self {
-        Resource::Stored(uid)
+        Resource::Stored(uid.into())
+    }
+}
+
+impl From<Handle> for Resource {
+    fn from(handle: Handle) -> Self {
+        Resource::Stored(handle)
     }
 }
 
@@ -65,7 +119,8 @@ impl From<UidError> for RequestError {
 
 impl Request {
     /// A request without context. `now` is filled from the authorizer's clock where the schema declares it.
-    pub fn new(principal: EntityUid, action: EntityUid, resource: impl Into<Resource>) -> Self {
+    pub fn new(principal: impl Into<Handle>, action: impl Into<Handle>, resource: impl Into<Resource>) -> Self {
+        let (principal, action) = (principal.into(), action.into());
         Self { principal, action, resource: resource.into(), context: BTreeMap::new() }
     }
 
@@ -78,12 +133,12 @@ impl Request {
 
     /// Who asks.
     pub fn principal(&self) -> &EntityUid {
-        &self.principal
+        self.principal.uid()
     }
 
     /// What is to be done.
     pub fn action(&self) -> &EntityUid {
-        &self.action
+        self.action.uid()
     }
 
     /// On what.
@@ -94,5 +149,20 @@ impl Request {
     /// The context, by attribute.
     pub fn context(&self) -> &BTreeMap<String, Value> {
         &self.context
+    }
+
+    /// The request as JSON: `{"principal", "action", "resource", "context"}`, as request files hold it.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::json;
+        let resource = match &self.resource {
+            Resource::Stored(handle) => json!(handle.uid().to_string()),
+            Resource::Inline(entity) => entity.to_json(),
+        };
+        json!({
+            "principal": self.principal().to_string(),
+            "action": self.action().to_string(),
+            "resource": resource,
+            "context": Value::Record(self.context.clone()).to_json(),
+        })
     }
 }

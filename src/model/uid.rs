@@ -29,7 +29,7 @@ pub struct UidError {
 }
 
 impl UidError {
-    fn new(text: &str, reason: &'static str) -> Self {
+    pub(super) fn new(text: &str, reason: &'static str) -> Self {
         Self { text: super::shorten(text), reason }
     }
 }
@@ -99,6 +99,9 @@ impl FromStr for EntityUid {
         let body = quoted.strip_suffix('"').ok_or_else(|| err(SHAPE))?;
         if !is_name(type_name) {
             return Err(err("the type is not a name such as `Grc::Member`"));
+        }
+        if !body.contains(['"', '\\']) {
+            return Ok(Self::unchecked(type_name, body));
         }
         let id = unescape(body).ok_or_else(|| err("the id has a stray quote or an unknown escape"))?;
         Ok(Self::unchecked(type_name, id))

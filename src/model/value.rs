@@ -56,6 +56,21 @@ impl Timestamp {
     /// Reads Cedar's forms: `2026-03-01`, `2026-03-01T09:30:00Z`, `….250Z`, and an offset such as `+0100` for `Z`.
     /// Finer than a millisecond, or outside the years 0000 to 9999, is none.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_any(text).filter(|at| at.is_in_range())
+    }
+
+    /// Whether it is in the years 0000 to 9999. INVARIANT: only what is read for [`crate::ErrorMode::Cedar`] is not.
+    pub(crate) fn is_in_range(self) -> bool {
+        (Self::MIN..=Self::MAX).contains(&self)
+    }
+
+    /// Any instant of Cedar's.
+    pub(crate) fn any(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    /// As [`Timestamp::parse`]; an offset may lead out of the years 0000 to 9999.
+    pub(crate) fn parse_any(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let digits = |from: usize, len: usize| -> Option<i64> {
             let part = text.get(from..from + len)?;
@@ -91,8 +106,13 @@ impl Timestamp {
                 _ => return None,
             }
         }
-        Self::from_millis(millis)
+        Some(Self(millis))
     }
+}
+
+/// Reads an instant in Cedar's form, as milliseconds since 1970; an offset may lead out of the years 0000 to 9999.
+pub(crate) fn parse_datetime(text: &str) -> Option<i64> {
+    Timestamp::parse_any(text).map(Timestamp::millis)
 }
 
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar.
@@ -155,7 +175,7 @@ pub(crate) fn parse_duration(text: &str) -> Option<i64> {
         let (number, tail) = rest.split_at_checked(end)?;
         let word = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
         if end > 0 && tail.get(..word) == Some(unit) {
-            let number: i64 = number.parse().ok()?;
+            let number: u64 = number.parse().ok()?;
             total = total.checked_add(i128::from(number) * factor)?;
             rest = tail.get(word..)?;
         }
@@ -201,6 +221,9 @@ pub(crate) fn parse_ip(text: &str) -> Option<(IpAddr, u8)> {
 }
 
 impl Value {
+    /// Deepest nesting of one value.
+    pub(crate) const DEPTH: usize = 64;
+
     /// The value as Cedar's JSON, with `__entity` and `__extn` where JSON has no such type.
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::json;
@@ -214,6 +237,10 @@ impl Value {
             Value::Record(fields) => {
                 serde_json::Value::Object(fields.iter().map(|(k, v)| (k.clone(), v.to_json())).collect())
             }
+            Value::Datetime(at) if !at.is_in_range() => {
+                let epoch = extension("datetime", "1970-01-01".into());
+                json!({"__extn": {"fn": "offset", "args": [epoch, Value::Duration(at.millis()).to_json()]}})
+            }
             Value::Datetime(_) => extension("datetime", self.extension_text()),
             Value::Duration(_) => extension("duration", self.extension_text()),
             Value::Decimal(_) => extension("decimal", self.extension_text()),
@@ -222,6 +249,8 @@ impl Value {
     }
 
     /// The argument of the extension constructor; empty for values of other types.
+    ///
+    /// Cedar has no IPv4 tail in an IPv6 address, as Rust writes it for some.
     pub(crate) fn extension_text(&self) -> String {
         match self {
             Value::Datetime(at) => at.to_string(),
@@ -230,6 +259,10 @@ impl Value {
                 let sign = if *n < 0 { "-" } else { "" };
                 let n = n.unsigned_abs();
                 format!("{sign}{}.{:04}", n / 10_000, n % 10_000)
+            }
+            Value::Ip(IpAddr::V6(address), prefix) if address.to_string().contains('.') => {
+                let groups = address.segments().map(|group| format!("{group:x}")).join(":");
+                format!("{groups}/{prefix}")
             }
             Value::Ip(address, prefix) => format!("{address}/{prefix}"),
             _ => String::new(),
@@ -250,11 +283,30 @@ impl Value {
                 E::new_record(fields.collect::<Result<Vec<_>, super::UidError>>()?)
                     .unwrap_or_else(|_| E::new_bool(false))
             }
+            Value::Datetime(at) if !at.is_in_range() => {
+                let text = format!("datetime(\"1970-01-01\").offset(duration(\"{}ms\"))", at.millis());
+                text.parse().map_err(|_| super::UidError::new(&text, "it is no instant"))?
+            }
             Value::Datetime(_) => E::new_datetime(self.extension_text()),
             Value::Duration(_) => E::new_duration(self.extension_text()),
             Value::Decimal(_) => E::new_decimal(self.extension_text()),
             Value::Ip(..) => E::new_ip(self.extension_text()),
         })
+    }
+
+    /// Whether sets and records in it nest deeper than [`Value::DEPTH`]: what walks values recurses, and a value that a
+    /// program has built can be deeper than any stack.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        // INVARIANT: it goes no deeper than that itself.
+        fn deeper(value: &Value, left: usize) -> bool {
+            let too_deep = |value: &Value| left == 0 || deeper(value, left - 1);
+            match value {
+                Value::Set(items) => items.iter().any(too_deep),
+                Value::Record(fields) => fields.values().any(too_deep),
+                _ => false,
+            }
+        }
+        deeper(self, Self::DEPTH)
     }
 
     /// Calls `f` with every entity this value refers to.

@@ -8,14 +8,7 @@ use std::collections::BTreeMap;
 use bailiwick::{Bundle, Decision};
 
 use crate::judge;
-use crate::random::{asked, authorizer, snapshot, Asked};
-
-fn number(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("`{name}` is `{text}`, no number")),
-        Err(_) => default,
-    }
-}
+use crate::random::{asked, authorizer, number, snapshot, Asked};
 
 fn check(case: &Asked, decision: &Decision) {
     assert_eq!(

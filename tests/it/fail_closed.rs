@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bailiwick::entities::{entity_from_json, request_from_json};
 use bailiwick::grc::{self, Action, Role};
 use bailiwick::{
-    Authorizer, Bundle, Changes, Clock, Decision, Entity, ErrorMode, Request, Snapshot, Source, Sources, Timestamp,
-    Value,
+    Authorizer, Bundle, Changes, Clock, Decision, Entity, EntityUid, ErrorMode, Request, Snapshot, Source, Sources,
+    Timestamp, Value,
 };
 
 use crate::judge;
@@ -82,7 +82,7 @@ fn a_request_that_does_not_fit_the_schema_is_denied() {
     let missing_role = grc::request(olga(), Action::InviteMember, grc::organization("acme"));
     let extra = grc::request(olga(), Action::ViewTeam, grc::organization("acme")).with("more", Value::Bool(true));
     let unknown_action =
-        Request::new(olga(), r#"Grc::Action::"fly""#.parse().expect("a uid"), grc::organization("acme"));
+        Request::new(olga(), r#"Grc::Action::"fly""#.parse::<EntityUid>().expect("a uid"), grc::organization("acme"));
     for request in [wrong_type, missing_role, extra, unknown_action] {
         refused(&authorizer.is_authorized(&request), "invalid_request");
     }

@@ -1,6 +1,9 @@
 //! What the loader refuses, and that a refusal leaves everything as it was.
 
-use bailiwick::{grc, Authorizer, Bundle, Changes, Entity, EntityUid, Snapshot, Value};
+use bailiwick::entities::entity_from_json;
+use bailiwick::{
+    grc, Authorizer, Bundle, Changes, Entity, EntityUid, ErrorMode, Request, Snapshot, Source, Sources, Value,
+};
 use serde_json::{json, Value as Json};
 
 /// One valid entity of each type that the rules speak of; tests break one of them.
@@ -210,5 +213,24 @@ fn uids_and_instants_are_read_as_cedar_writes_them() {
         if let Some(at) = parse(text) {
             assert_eq!(parse(&at.to_string()), Some(at));
         }
+    }
+}
+
+#[test]
+fn an_ip_address_with_an_ipv4_tail_is_written_as_it_can_be_read() {
+    // Rust writes `::ffff:10.1.2.3`, which Cedar does not read: every request with it was indeterminate.
+    let schema = "entity U; entity T { ip?: ipaddr }; action a appliesTo { principal: [U], resource: [T] };";
+    let policy = "@id(\"p\") permit (principal, action, resource) when { resource has ip && resource.ip.isIpv6() };";
+    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policy)]);
+    let bundle = Bundle::from_sources(sources, ErrorMode::Strict).expect("a bundle");
+    let uid = |kind: &str| EntityUid::new(kind, "x").expect("a uid");
+    for text in ["::ffff:a01:203", "::a01:203/96", "::1", "2001:db8::1"] {
+        let json = json!({"uid": {"type": "T", "id": "x"}, "attrs": {"ip": text}});
+        let entity = entity_from_json(&bundle, &json).expect("an entity");
+        assert_eq!(entity_from_json(&bundle, &entity.to_json()).expect("what was written"), entity);
+        let user = Snapshot::from_entities(&bundle, vec![Entity::new(uid("U"))]).expect("a user");
+        let authorizer = Authorizer::builder().bundle(bundle.clone()).snapshot(user).expect("it fits").build();
+        let asked = Request::new(uid("U"), EntityUid::new("Action", "a").expect("a uid"), entity);
+        assert!(authorizer.is_authorized(&asked).allowed(), "{text}");
     }
 }

@@ -1,12 +1,21 @@
 //! The integration tests, in one binary.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod against_cedar;
 mod against_judge;
+mod cases;
+#[cfg(feature = "cli")]
+mod cli;
+mod diff;
+mod corpus;
 mod fail_closed;
+mod files;
 mod hostile;
 mod judge;
 mod loader;
+mod loader_cedar;
 mod mutants;
 mod policies;
+mod query;
 mod random;
 mod rival;

@@ -18,7 +18,13 @@ pub fn snapshot(bundle: &Bundle, world: &World) -> Snapshot {
 }
 
 pub fn authorizer(bundle: &Bundle, snapshot: &Snapshot) -> Authorizer {
-    Authorizer::builder().bundle(bundle.clone()).snapshot(snapshot.clone()).expect("it fits").build()
+    Authorizer::builder()
+        .bundle(bundle.clone())
+        .snapshot(snapshot.clone())
+        .expect("it fits")
+        // Whatever a test decides, Cedar's own evaluator decides too.
+        .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
+        .build()
 }
 
 pub fn asked(bundle: &Bundle, world: &World, ask: &Ask) -> Asked {
@@ -40,4 +46,12 @@ fn expected(world: &World, ask: &Ask) -> bool {
         clamped.context.window = Some((window.0.max(from), window.1.min(to)));
     }
     judge::allowed(world, &clamped)
+}
+
+/// A number from the environment.
+pub fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("`{name}` is `{text}`, no number")),
+        Err(_) => default,
+    }
 }

@@ -19,7 +19,8 @@ struct Named<N, I: Ids> {
 type Stores = (Named<Texts, by_hand::ByText>, Named<Slots, by_hand::BySlot>);
 
 fn stores(snapshot: &Snapshot) -> Stores {
-    let entities: Vec<&Entity> = snapshot.iter().collect();
+    let entities: Vec<Entity> = snapshot.iter().collect();
+    let entities: Vec<&Entity> = entities.iter().collect();
     let (mut texts, mut slots) = (Texts, Slots::default());
     let store = by_hand::store(entities.iter().copied(), &mut texts).expect("the world fits the model");
     let slot_store = by_hand::store(entities.iter().copied(), &mut slots).expect("the world fits the model");

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bailiwick::entities::request_from_json;
 use bailiwick::{Authorizer, Bundle, Decision, Request, Snapshot};
 
-use crate::{bundle, print_bundle_error, unusable, Errors, Format};
+use crate::{bundle, refused, say, text, unusable, Errors, Format};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,31 +30,33 @@ pub(crate) struct Args {
     format: Format,
 }
 
-pub(crate) fn run(args: &Args) -> u8 {
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> std::io::Result<u8> {
     let bundle = match bundle(&args.policies, args.schema.as_deref(), args.errors) {
         Ok(bundle) => bundle,
-        Err(error) => {
-            print_bundle_error(&error);
-            return 2;
-        }
+        Err(error) => return Ok(refused("the policies", &error)),
     };
     let authorizer = match authorizer(args, &bundle) {
         Ok(authorizer) => authorizer,
-        Err(message) => return unusable(&message),
+        Err(message) => return Ok(unusable(&message)),
     };
-    let requests = match File::open(&args.requests) {
-        Ok(file) => BufReader::new(file),
-        Err(e) => return unusable(&format!("`{}` cannot be read: {e}", args.requests.display())),
-    };
-    match answer(args, &bundle, &authorizer, requests) {
-        Ok(code) => code,
-        Err(e) => unusable(&e),
+    match open(&args.requests) {
+        Ok(file) => answer(args, &bundle, &authorizer, BufReader::new(file), out),
+        Err(message) => Ok(unusable(&message)),
+    }
+}
+
+fn open(path: &Path) -> Result<File, String> {
+    let failed = |e: &dyn std::fmt::Display| format!("`{}` cannot be read: {e}", path.display());
+    let file = File::open(path).map_err(|e| failed(&e))?;
+    match file.metadata() {
+        Ok(about) if about.is_dir() => Err(failed(&"it is a folder, expected a file")),
+        _ => Ok(file),
     }
 }
 
 fn authorizer(args: &Args, bundle: &Bundle) -> Result<Authorizer, String> {
     let path = args.entities.display();
-    let file = File::open(&args.entities).map_err(|e| format!("`{path}` cannot be read: {e}"))?;
+    let file = open(&args.entities)?;
     let bar = std::io::stderr().is_terminal().then(indicatif::ProgressBar::new_spinner);
     let mut progress = |read: usize| {
         if let Some(bar) = &bar {
@@ -71,18 +73,28 @@ fn authorizer(args: &Args, bundle: &Bundle) -> Result<Authorizer, String> {
     Ok(builder.snapshot(snapshot).map_err(|e| e.to_string())?.build())
 }
 
-fn answer(args: &Args, bundle: &Bundle, authorizer: &Authorizer, mut requests: impl BufRead) -> std::io::Result<u8> {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let (mut line, mut number, mut worst) = (Vec::new(), 0, 0);
+fn answer(
+    args: &Args,
+    bundle: &Bundle,
+    authorizer: &Authorizer,
+    mut requests: impl BufRead,
+    out: &mut dyn Write,
+) -> std::io::Result<u8> {
+    let (mut line, mut number, mut answered, mut worst) = (Vec::new(), 0, 0, 0);
     loop {
         line.clear();
-        if requests.read_until(b'\n', &mut line)? == 0 {
-            break;
+        match requests.read_until(b'\n', &mut line) {
+            Ok(0) => break,
+            Ok(_) => number += 1,
+            Err(e) => {
+                out.flush()?;
+                return Ok(unusable(&format!("`{}` cannot be read on: {e}", args.requests.display())));
+            }
         }
-        number += 1;
         if line.trim_ascii().is_empty() {
             continue;
         }
+        answered += 1;
         let request = std::str::from_utf8(&line)
             .map_err(|e| format!("not UTF-8 from byte {} on", e.valid_up_to()))
             .and_then(|text| request_from_json(bundle, text).map_err(|e| e.to_string()));
@@ -92,21 +104,25 @@ fn answer(args: &Args, bundle: &Bundle, authorizer: &Authorizer, mut requests: i
                 worst = worst.max(u8::from(!decision.allowed()));
                 match args.format {
                     Format::Json => writeln!(out, "{}", decision.to_json())?,
-                    Format::Text => print(&mut out, number, bundle, authorizer, &request, &decision)?,
+                    Format::Text => print(out, number, bundle, authorizer, &request, &decision)?,
                 }
             }
             Err(message) => {
                 worst = 2;
                 let message = message.replace('\n', " ");
-                eprintln!("bailiwick: {}:{number}: {message}", args.requests.display());
+                say(&format_args!("bailiwick: {}:{number}: {message}\n", args.requests.display()));
                 match args.format {
                     Format::Json => writeln!(out, "{}", unreadable(authorizer, &message))?,
-                    Format::Text => writeln!(out, "{number}: DENY  unreadable request: {message}")?,
+                    Format::Text => {
+                        text::wrapped(out, &format!("{number}: DENY  "), INDENT, &format!("unreadable: {message}"))?;
+                    }
                 }
             }
         }
     }
-    out.flush()?;
+    if answered == 0 {
+        say(&format_args!("bailiwick: `{}` holds no request\n", args.requests.display()));
+    }
     Ok(worst)
 }
 
@@ -120,8 +136,11 @@ fn unreadable(authorizer: &Authorizer, message: &str) -> serde_json::Value {
     })
 }
 
+const INDENT: &str = "     ";
+const FURTHER: &str = "       ";
+
 fn print(
-    out: &mut impl Write,
+    out: &mut dyn Write,
     number: usize,
     bundle: &Bundle,
     authorizer: &Authorizer,
@@ -129,34 +148,29 @@ fn print(
     decision: &Decision,
 ) -> std::io::Result<()> {
     let word = if decision.allowed() { "ALLOW" } else { "DENY " };
-    let short = |uid: &bailiwick::EntityUid| {
-        let kind = uid.type_name().rsplit("::").next().unwrap_or_default().to_owned();
-        format!("{kind} {}", uid.id().escape_debug())
-    };
     // Labels are for people, ids for policies: both are shown.
-    let role = authorizer.snapshot().get(request.principal()).and_then(|p| match p.attribute("role") {
-        Some(bailiwick::Value::Entity(role)) => bailiwick::grc::Role::from_id(role.id()),
-        _ => None,
-    });
-    let role = role.map_or(String::new(), |role| format!(" ({}, {})", role.label(), role.id()));
-    let (principal, resource) = (short(request.principal()), short(request.resource().uid()));
-    writeln!(out, "{number}: {word} {principal}{role}: {} on {resource}", request.action().id().escape_debug())?;
+    let role = text::role_of(authorizer.snapshot().get(request.principal()).as_ref());
+    let (principal, resource) = (text::uid(request.principal()), text::uid(request.resource().uid()));
+    let asked = format!("{principal}{role}: {} on {resource}", request.action().id().escape_debug());
+    text::wrapped(out, &format!("{number}: {word} "), INDENT, &asked)?;
+    let mut say = |text: &str| text::wrapped(out, INDENT, FURTHER, text);
     for id in decision.determining() {
-        let doc = bundle.policy(id).and_then(|p| p.doc()).unwrap_or_default();
-        writeln!(out, "     by {id}: {doc}")?;
+        match text::doc(bundle, id) {
+            "" => say(&format!("by {id}"))?,
+            doc => say(&format!("by {id}: {doc}"))?,
+        }
     }
     if !decision.allowed() && decision.determining().len() == 0 && decision.errors().len() == 0 {
-        writeln!(out, "     no policy permits it")?;
+        say("no policy permits it")?;
     }
     for error in decision.errors() {
-        let of = error.policy().map_or(String::new(), |id| format!(" in {id}"));
-        writeln!(out, "     error{of}: {} ({})", error.message(), error.code())?;
+        say(&text::error(error))?;
     }
     if let Some(window) = decision.window() {
-        writeln!(out, "     for the window {} to {}", window.from, window.to)?;
+        say(&format!("for the window {} to {}", window.from, window.to))?;
     }
     if decision.indeterminate() {
-        writeln!(out, "     indeterminate: denied because it could not be decided")?;
+        say("indeterminate: denied because it could not be decided")?;
     }
     Ok(())
 }

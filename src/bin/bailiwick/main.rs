@@ -1,9 +1,12 @@
-//! The command `bailiwick`: decides files of requests, and checks, tests and formats policies.
+//! The command `bailiwick`: decides files of requests, and checks, tests, compares and formats policies.
 
 mod authorize;
+mod diff;
+mod fmt;
 mod review;
+mod text;
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -43,11 +46,14 @@ enum Command {
     },
     /// Run the policy tests in PATH/tests, and list policies that none exercises
     Test {
-        /// Policy folder [default: ./policies]
+        /// Policy folder [default: ./policies if there, else the built-in ones]
         path: Option<PathBuf>,
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
+    /// List what an edit changes: requests that are decided differently, loosened or tightened, and weakened walls.
+    /// Exits with 1 if anything changed, 2 if OLD or NEW cannot be used
+    Diff(diff::Args),
     /// Format policy files in place
     Fmt {
         /// Policy folders or files [default: ./policies]
@@ -59,18 +65,30 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let code = match Args::parse().command {
-        Command::Authorize(args) => authorize::run(&args),
-        Command::Check { path, format } => review::check(path, format),
-        Command::Test { path, format } => review::test(path, format),
-        Command::Fmt { paths, check } => review::fmt(paths, check),
+    let command = Args::parse().command;
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let code = match command {
+        Command::Authorize(args) => authorize::run(&args, &mut out),
+        Command::Check { path, format } => review::check(path, format, &mut out),
+        Command::Test { path, format } => review::test(path, format, &mut out),
+        Command::Diff(args) => diff::run(&args, &mut out),
+        Command::Fmt { paths, check } => fmt::run(paths, check, &mut out),
     };
-    ExitCode::from(code)
+    ExitCode::from(code.and_then(|code| out.flush().map(|()| code)).unwrap_or_else(|e| match e.kind() {
+        // Whoever read the output has seen enough.
+        ErrorKind::BrokenPipe => 2,
+        _ => unusable(&format!("the output cannot be written: {e}")),
+    }))
+}
+
+/// Writes to stderr; where nobody reads it, to nobody.
+fn say(text: &dyn std::fmt::Display) {
+    let _ = write!(std::io::stderr().lock(), "{text}");
 }
 
 /// Prints an error as `bailiwick: …` and gives the exit status for input that cannot be used.
 fn unusable(message: &dyn std::fmt::Display) -> u8 {
-    eprintln!("bailiwick: {message}");
+    say(&format_args!("bailiwick: {message}\n"));
     2
 }
 
@@ -84,16 +102,17 @@ fn print_findings<'a>(findings: impl IntoIterator<Item = &'a Finding>) {
     for finding in findings {
         let mut text = String::new();
         match handler.render_report(&mut text, finding) {
-            Ok(()) => eprint!("{text}"),
-            Err(_) => eprintln!("{finding}"),
+            Ok(()) => say(&text),
+            Err(_) => say(&format_args!("{finding}\n")),
         }
     }
 }
 
-fn print_bundle_error(error: &BundleError) {
+/// Prints why the policies of `whose` cannot be used, and gives the exit status for that.
+fn refused(whose: &str, error: &BundleError) -> u8 {
     print_findings(error.findings());
     let count = error.findings().len();
-    eprintln!("bailiwick: {count} {} in the policies", if count == 1 { "error" } else { "errors" });
+    unusable(&format_args!("{whose} cannot be used: {}", text::count(count, "error", "errors")))
 }
 
 /// The bundle of some paths; without one the built-in bundle.

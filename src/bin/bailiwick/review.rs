@@ -1,16 +1,18 @@
-//! `bailiwick check`, `test` and `fmt`: what a reviewer runs.
+//! `bailiwick check` and `test`: whether policies are as they should be.
 
+use std::io::{Result, Write};
 use std::path::{Path, PathBuf};
 
-use bailiwick::review::{read_cases, run_cases};
-use bailiwick::{Bundle, Finding, Severity, Sources};
+use bailiwick::review::{builtin_cases, read_cases, run_cases};
+use bailiwick::{Bundle, Finding, Severity};
 
-use crate::{print_bundle_error, print_findings, unusable, Format};
+use crate::{print_findings, refused, text, unusable, Format};
 
-const DEFAULT: &str = "policies";
+/// The folder that is meant when none is named.
+pub(crate) const DEFAULT: &str = "policies";
 
 /// The bundle to review, and what to call it.
-fn subject(path: Option<&Path>) -> Result<(Bundle, String), bailiwick::BundleError> {
+fn subject(path: Option<&Path>) -> std::result::Result<(Bundle, String), bailiwick::BundleError> {
     match path {
         Some(path) => Ok((Bundle::from_paths(&[path])?, format!("`{}`", path.display()))),
         None if Path::new(DEFAULT).is_dir() => Ok((Bundle::from_paths(&[DEFAULT])?, format!("`./{DEFAULT}`"))),
@@ -18,29 +20,39 @@ fn subject(path: Option<&Path>) -> Result<(Bundle, String), bailiwick::BundleErr
     }
 }
 
-pub(crate) fn check(path: Option<PathBuf>, format: Format) -> u8 {
+pub(crate) fn check(path: Option<PathBuf>, format: Format, out: &mut dyn Write) -> Result<u8> {
     let (findings, summary, unreadable) = match subject(path.as_deref()) {
         Ok((bundle, name)) => {
-            let findings = bundle.review();
-            (findings, format!("{name}: {} policies", bundle.policies().len()), false)
+            let (compiled, all) = bundle.coverage();
+            let policies = text::count(all, "policy", "policies");
+            let left = if compiled == all {
+                "all compiled".into()
+            } else {
+                format!("{compiled} compiled, the others left to Cedar")
+            };
+            let policies = format!("{policies} ({left})");
+            (bundle.review(), format!("{name}: {policies}"), false)
         }
-        Err(error) => (error.findings().to_vec(), "not usable".into(), error.is_unreadable()),
+        Err(error) => {
+            let name = path.as_deref().unwrap_or(Path::new(DEFAULT)).display();
+            (error.findings().to_vec(), format!("`{name}` cannot be used"), error.is_unreadable())
+        }
     };
     match format {
         Format::Json => {
             let findings: Vec<_> = findings.iter().map(finding_json).collect();
-            println!("{}", serde_json::json!({ "findings": findings }));
+            writeln!(out, "{}", serde_json::json!({ "findings": findings }))?;
         }
         Format::Text => {
             print_findings(&findings);
-            println!("{summary}, {} findings", findings.len());
+            writeln!(out, "{summary}, {}", text::count(findings.len(), "finding", "findings"))?;
         }
     }
-    match (unreadable, findings.is_empty()) {
+    Ok(match (unreadable, findings.is_empty()) {
         (true, _) => 2,
         (false, false) => 1,
         (false, true) => 0,
-    }
+    })
 }
 
 fn finding_json(finding: &Finding) -> serde_json::Value {
@@ -52,82 +64,53 @@ fn finding_json(finding: &Finding) -> serde_json::Value {
     })
 }
 
-pub(crate) fn test(path: Option<PathBuf>, format: Format) -> u8 {
+pub(crate) fn test(path: Option<PathBuf>, format: Format, out: &mut dyn Write) -> Result<u8> {
     let (bundle, name) = match subject(path.as_deref()) {
         Ok(found) => found,
-        Err(error) => {
-            print_bundle_error(&error);
-            return 2;
-        }
+        Err(error) => return Ok(refused("the policies", &error)),
     };
-    let folder = path.unwrap_or_else(|| DEFAULT.into()).join("tests");
-    let cases = match read_cases(&bundle, &folder) {
+    let folder = path.or_else(|| Path::new(DEFAULT).is_dir().then(|| DEFAULT.into()));
+    let cases = match folder.map(|folder| folder.join("tests")) {
+        Some(folder) if !folder.is_dir() => {
+            let folder = folder.display();
+            return Ok(unusable(&format!("there are no policy tests for {name}: `{folder}` is no folder")));
+        }
+        Some(folder) => read_cases(&bundle, &folder),
+        None => builtin_cases(&bundle),
+    };
+    let cases = match cases {
         Ok(cases) => cases,
-        Err(error) => return unusable(&error),
+        Err(error) => return Ok(unusable(&error)),
     };
     let report = match run_cases(&bundle, &cases) {
         Ok(report) => report,
-        Err(error) => return unusable(&error),
+        Err(error) => return Ok(unusable(&error)),
     };
     match format {
         Format::Json => {
             let failures = report
                 .failures
                 .iter()
-                .map(|f| serde_json::json!({"file": f.file, "name": f.name, "message": f.message}));
+                .map(|f| serde_json::json!({"file": f.file, "line": f.line, "name": f.name, "message": f.message}));
             let failures: Vec<_> = failures.collect();
-            let (cases, unexercised) = (report.cases, &report.unexercised);
-            println!("{}", serde_json::json!({"cases": cases, "failures": failures, "unexercised": unexercised}));
+            let (cases, exercised, unexercised) = (report.cases, &report.exercised, &report.unexercised);
+            let counts = serde_json::json!({
+                "cases": cases, "failures": failures, "exercised": exercised, "unexercised": unexercised
+            });
+            writeln!(out, "{counts}")?;
         }
         Format::Text => {
-            report.failures.iter().for_each(|failure| println!("FAILED {failure}"));
-            report.unexercised.iter().for_each(|id| println!("UNEXERCISED `{id}`: no case needs this policy"));
+            for failure in &report.failures {
+                text::wrapped(out, "FAILED ", "       ", &failure.to_string())?;
+            }
+            for id in &report.unexercised {
+                writeln!(out, "UNEXERCISED `{id}`: no case needs this policy")?;
+            }
             let (failed, unexercised) = (report.failures.len(), report.unexercised.len());
-            println!("{name}: {} cases, {failed} failed, {unexercised} policies unexercised", report.cases);
+            let cases = text::count(report.cases, "case", "cases");
+            let unexercised = text::count(unexercised, "policy", "policies");
+            writeln!(out, "{name}: {cases}, {failed} failed, {unexercised} unexercised")?;
         }
     }
-    u8::from(!report.failures.is_empty() || !report.unexercised.is_empty())
-}
-
-pub(crate) fn fmt(mut paths: Vec<PathBuf>, check: bool) -> u8 {
-    if paths.is_empty() {
-        paths.push(DEFAULT.into());
-    }
-    // Parsed first, within the limits: a text that cannot be parsed leaves every file as it was.
-    let sources = match Sources::read(&paths, None) {
-        Ok(sources) => sources,
-        Err(error) => {
-            print_bundle_error(&error);
-            return 2;
-        }
-    };
-    let mut formatted = Vec::new();
-    for source in sources.policies() {
-        match bailiwick::bundle::format(source) {
-            Ok(text) => formatted.push((source, text)),
-            Err(finding) => {
-                print_findings([&finding]);
-                return 2;
-            }
-        }
-    }
-    let mut changed = 0;
-    for (source, text) in formatted.into_iter().filter(|(source, text)| source.text() != text) {
-        changed += 1;
-        println!("{} {}", if check { "would format" } else { "formatted" }, source.name());
-        if !check {
-            if let Err(e) = write_whole(Path::new(source.name()), &text) {
-                return unusable(&format!("`{}` cannot be written: {e}", source.name()));
-            }
-        }
-    }
-    u8::from(check && changed > 0)
-}
-
-/// Writes a file so that it holds the old text or the new, never a part.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
+    Ok(u8::from(!report.failures.is_empty() || !report.unexercised.is_empty()))
 }

@@ -321,3 +321,18 @@ fn window(rng: &mut Rng, period: Option<(i64, i64)>) -> (i64, i64) {
         _ => (instant(rng), instant(rng)),
     }
 }
+
+/// Breaks rules that the loader enforces and the policies must bear: periods that end before they begin, and content
+/// that is in force for no time at all; `chance` in a hundred.
+pub fn unruly(rng: &mut Rng, world: &mut World, chance: u32) {
+    for auditor in &mut world.auditors {
+        if let (Some((from, to)), true) = (auditor.period, percent(rng, chance)) {
+            auditor.period = Some((to.max(from + 1), from));
+        }
+    }
+    for item in &mut world.items {
+        if matches!(item.kind, Kind::Control | Kind::PolicyDocument) && percent(rng, chance.min(50)) {
+            item.active_until = Some(item.active_from - rng.i64(0..=1));
+        }
+    }
+}

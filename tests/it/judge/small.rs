@@ -45,12 +45,23 @@ pub fn small_world() -> World {
         it.contributor = true;
         it.projects = vec![inside[0]];
     }
-    // Technicians assigned to the client, to an organization that is not a
-    // client of their MSP, and inactive; an admin whose list has no effect.
-    for (role, active) in [(Role::MspTechnician, true), (Role::MspTechnician, false), (Role::Admin, true)] {
+    // Technicians assigned to the client and to an organization that is not a client of their MSP: plain, with both
+    // flags, and inactive. Others whose list has no effect.
+    for (role, active, flags) in [
+        (Role::MspTechnician, true, false),
+        (Role::MspTechnician, true, true),
+        (Role::MspTechnician, false, false),
+        (Role::Owner, true, false),
+        (Role::Admin, true, false),
+        (Role::ReadOnly, true, false),
+        (Role::MspAdmin, true, false),
+    ] {
         let assigned = world.add_member(msp, role);
-        world.members[assigned].clients = vec![client, alone];
-        world.members[assigned].active = active;
+        let it = &mut world.members[assigned];
+        it.clients = vec![client, alone];
+        it.active = active;
+        it.compliance_team = flags;
+        it.contributor = flags;
     }
     // In the others: who manages, who reads, and who could reach.
     for (organization, project) in [(client, inside[1]), (alone, inside[2])] {
@@ -83,6 +94,9 @@ pub fn small_world() -> World {
         for to in [InvitedTo::Role(Role::Owner), InvitedTo::Role(Role::Viewer), InvitedTo::Project(project)] {
             world.add_invitation(organization, to);
         }
+    }
+    for role in Role::ALL {
+        world.add_invitation(msp, InvitedTo::Role(role));
     }
     items(&mut world, all, inside, second);
     world

@@ -1,0 +1,40 @@
+"""Authorization for GRC and SaaS products: Cedar policies over members, projects, guests and auditors, fail-closed.
+
+Anything that goes wrong while deciding is a denial that says so (`Decision.indeterminate`), never an allow.
+"""
+
+from bailiwick._bailiwick import (
+    Authorizer,
+    Decision,
+    DecisionError,
+    Entity,
+    EntityUid,
+    Request,
+    Revision,
+)
+from bailiwick._errors import (
+    BailiwickError,
+    BundleError,
+    EntityError,
+    EntityFault,
+    Finding,
+    Forbidden,
+    RequestError,
+)
+
+__all__ = [
+    "Authorizer",
+    "BailiwickError",
+    "BundleError",
+    "Decision",
+    "DecisionError",
+    "Entity",
+    "EntityError",
+    "EntityFault",
+    "EntityUid",
+    "Finding",
+    "Forbidden",
+    "Request",
+    "RequestError",
+    "Revision",
+]

@@ -1,0 +1,124 @@
+//! How a schema's entities are laid out: a number for each entity type, for each attribute of a type, and for each
+//! entity that the schema lists itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::types::{EntityType, Types};
+use crate::model::EntityUid;
+
+/// The place of an attribute that a type does not have.
+pub(crate) const NOWHERE: u16 = u16::MAX;
+
+/// The numbers that a schema gives to what it declares.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    types: Vec<TypeLayout>,
+    by_name: HashMap<Arc<str>, u32>,
+    /// Entities of enumerated types, then actions: their numbers are their places here, in every snapshot.
+    fixed: Vec<EntityUid>,
+    by_uid: HashMap<EntityUid, u32>,
+    /// How many of these are of enumerated types.
+    enumerated: usize,
+    /// Actions, with all the groups they are in, sorted.
+    groups: Vec<(u32, Vec<u32>)>,
+}
+
+/// The attributes of one entity type, by name; an attribute's number is its place.
+#[derive(Debug, PartialEq, Eq)]
+struct TypeLayout {
+    name: Arc<str>,
+    attributes: Vec<Arc<str>>,
+}
+
+impl PartialEq for Layout {
+    fn eq(&self, other: &Self) -> bool {
+        self.types == other.types && self.fixed == other.fixed && self.groups == other.groups
+    }
+}
+
+impl Layout {
+    pub(crate) fn new(types: &Types) -> Self {
+        let mut layout = Layout::default();
+        let mut names: Vec<&String> = types.entities.keys().collect();
+        names.sort();
+        for name in names {
+            let attributes = match types.entities.get(name) {
+                Some(EntityType::Stored { attributes, .. }) => attributes.fields.keys().map(|k| (**k).into()).collect(),
+                Some(EntityType::Enum(ids)) => {
+                    // A schema may list an id twice; its number is one.
+                    let ids: std::collections::BTreeSet<&String> = ids.iter().collect();
+                    layout.fixed.extend(ids.iter().map(|id| EntityUid::unchecked(name.as_str(), id.as_str())));
+                    Vec::new()
+                }
+                None => continue,
+            };
+            layout.add(name.as_str().into(), attributes);
+        }
+        layout.enumerated = layout.fixed.len();
+        for action in types.actions.keys() {
+            if !layout.by_name.contains_key(action.type_name()) {
+                layout.add(action.type_name().into(), Vec::new());
+            }
+            layout.fixed.push(action.clone());
+        }
+        layout.by_uid = layout.fixed.iter().cloned().zip(0..).collect();
+        for (action, of) in &types.actions {
+            let mut groups: Vec<u32> = of.ancestors.iter().filter_map(|group| layout.fixed_id(group)).collect();
+            groups.sort_unstable();
+            layout.groups.extend(layout.fixed_id(action).filter(|_| !groups.is_empty()).map(|slot| (slot, groups)));
+        }
+        layout
+    }
+
+    fn add(&mut self, name: Arc<str>, attributes: Vec<Arc<str>>) {
+        self.by_name.insert(Arc::clone(&name), u32::try_from(self.types.len()).unwrap_or(u32::MAX));
+        self.types.push(TypeLayout { name, attributes });
+    }
+
+    /// How many types are declared.
+    pub(crate) fn types(&self) -> usize {
+        self.types.len()
+    }
+
+    /// The number of the type with this name.
+    pub(crate) fn type_id(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The name of a declared type.
+    pub(crate) fn type_name(&self, type_id: u32) -> Option<&Arc<str>> {
+        self.types.get(type_id as usize).map(|t| &t.name)
+    }
+
+    /// The names of a declared type's attributes; none for other types.
+    pub(crate) fn attributes(&self, type_id: u32) -> &[Arc<str>] {
+        self.types.get(type_id as usize).map_or(&[], |t| &t.attributes)
+    }
+
+    /// The number of an attribute of a type, [`NOWHERE`] where it has none of that name.
+    pub(crate) fn attribute(&self, type_id: u32, name: &str) -> u16 {
+        let found = self.attributes(type_id).binary_search_by(|a| (**a).cmp(name));
+        found.ok().and_then(|at| u16::try_from(at).ok()).unwrap_or(NOWHERE)
+    }
+
+    /// The entities the schema lists itself: enumerated ones and actions.
+    pub(crate) fn fixed(&self) -> &[EntityUid] {
+        &self.fixed
+    }
+
+    /// How many of them are of enumerated types: those come first.
+    pub(crate) fn enumerated(&self) -> usize {
+        self.enumerated
+    }
+
+    /// Actions by number, with the numbers of all the groups they are in.
+    pub(crate) fn groups(&self) -> &[(u32, Vec<u32>)] {
+        &self.groups
+    }
+
+    /// The number of a listed entity.
+    pub(crate) fn fixed_id(&self, uid: &EntityUid) -> Option<u32> {
+        self.by_uid.get(uid).copied()
+    }
+}

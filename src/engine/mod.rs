@@ -1,0 +1,420 @@
+//! Deciding, as a pure function of bundle, snapshot, request and instant.
+//!
+//! [`eval`] evaluates a bundle's compiled conditions on a request; what is not compiled is left to [`cedar`], which also
+//! serves as the judge.
+
+mod cedar;
+mod eval;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::bundle::program::{Action, Environment, Rule};
+use crate::bundle::{Bundle, ErrorMode};
+use crate::entities::record::{Cell, Record};
+use crate::entities::{check_inline, EntityError, Snapshot};
+use crate::model::{
+    Decision, DecisionError, EntityUid, ErrorCode, Handle, Request, Resource, Timestamp, Value, Window,
+};
+use eval::{Data, Ent, Env};
+
+/// A bundle and a snapshot that fit each other.
+#[derive(Debug, Clone)]
+pub(crate) struct Linked {
+    bundle: Bundle,
+    snapshot: Snapshot,
+    /// The slots of the entities that policies name.
+    literals: Arc<[u32]>,
+    /// Policies that name one principal or resource, by its slot: where in the program they are.
+    named: Arc<HashMap<u32, u32, foldhash::fast::RandomState>>,
+}
+
+impl Linked {
+    /// Fits `snapshot` to `bundle`.
+    pub(crate) fn new(bundle: Bundle, snapshot: Snapshot) -> Result<Self, EntityError> {
+        let snapshot = snapshot.fitted(&bundle)?;
+        Ok(Self::link(bundle, snapshot))
+    }
+
+    /// A bundle without entities.
+    pub(crate) fn empty(bundle: Bundle) -> Self {
+        let snapshot = Snapshot::of(&bundle);
+        Self::link(bundle, snapshot)
+    }
+
+    /// INVARIANT: `snapshot` has the bundle's layout.
+    fn link(bundle: Bundle, mut snapshot: Snapshot) -> Self {
+        let program = bundle.inner.program();
+        let literals = snapshot.pin(&program.literals);
+        let slots = literals.iter().zip(0u32..).filter(|(_, number)| program.named.contains_key(number));
+        let named = slots.map(|(slot, number)| (*slot, number)).collect();
+        Self { literals, named: Arc::new(named), bundle, snapshot }
+    }
+
+    /// With a snapshot that came from this one's by changes.
+    pub(crate) fn with_changed(&self, snapshot: Snapshot) -> Self {
+        Self { snapshot, ..self.clone() }
+    }
+
+    pub(crate) fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    pub(crate) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// A handle for `uid`: one that says where it is, if it is stored.
+    pub(crate) fn resolve(&self, uid: &EntityUid) -> Handle {
+        let found = self.snapshot.find(uid).and_then(|slot| Some((slot, self.snapshot.record(slot)?.generation)));
+        match found {
+            Some((slot, generation)) => Handle::found(uid.clone(), slot, generation),
+            None => uid.clone().into(),
+        }
+    }
+
+    /// The slot of a handle's uid.
+    #[inline]
+    fn slot(&self, handle: &Handle) -> Option<u32> {
+        if let Some((slot, generation)) = handle.place() {
+            if self.snapshot.record(slot).is_some_and(|r| r.generation == generation) {
+                return Some(slot);
+            }
+        }
+        self.snapshot.find(handle.uid())
+    }
+
+    #[inline]
+    fn ent<'a>(&self, handle: &'a Handle) -> Ent<'a> {
+        self.slot(handle).map_or(Ent::Foreign(handle.uid()), Ent::Slot)
+    }
+
+    /// Whether something is known to exist there: it is stored, or the schema lists it.
+    fn exists(&self, ent: Ent<'_>) -> bool {
+        match ent {
+            Ent::Slot(slot) => self.snapshot.entity(slot).is_some() || self.snapshot.is_fixed(slot),
+            Ent::Foreign(_) => false,
+        }
+    }
+
+    fn action(&self, ent: Ent<'_>) -> Option<&Action> {
+        match ent {
+            Ent::Slot(slot) => self.bundle.inner.program().actions.get(slot as usize)?.as_deref(),
+            Ent::Foreign(_) => None,
+        }
+    }
+
+    fn type_of(&self, ent: Ent<'_>) -> Option<u32> {
+        match ent {
+            Ent::Slot(slot) => self.snapshot.record(slot).map(|r| r.type_id),
+            Ent::Foreign(uid) => self.snapshot.layout().type_id(uid.type_name()),
+        }
+    }
+
+    /// The environment of a request, if the schema foresees its types.
+    fn environment(&self, action: &Action, principal: Ent<'_>, resource: Ent<'_>) -> Option<&Environment> {
+        let (principal, resource) = (self.type_of(principal)?, self.type_of(resource)?);
+        let row = action.principals.iter().position(|t| *t == principal)?;
+        let column = action.resources.iter().position(|t| *t == resource)?;
+        self.bundle.inner.program().environments.get(action.first + row * action.resources.len() + column)
+    }
+}
+
+/// The present instant, asked for only when it is needed; a clock that cannot be trusted is the error to answer with.
+pub(crate) type Now<'a> = &'a dyn Fn() -> Result<Timestamp, DecisionError>;
+
+/// Decides one request into `decision`. `now` fills `context.now` where the caller left it out and the schema declares
+/// it.
+pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
+    decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
+    let outcome = shallow(request).and_then(|()| prepare(linked, request, now)).and_then(|asked| {
+        decision.window = asked.env.window;
+        evaluate(linked, request, &asked, decision)
+    });
+    match outcome {
+        Err(error) => {
+            decision.determining.clear();
+            decision.errors.clear();
+            decision.refuse(error);
+        }
+        Ok(()) => distrust(linked, decision),
+    }
+}
+
+/// Refuses a request that a program has built deeper than any text is read: what follows would exhaust the stack on it.
+fn shallow(request: &Request) -> Result<(), DecisionError> {
+    let resource = matches!(&request.resource, Resource::Inline(entity) if entity.is_too_deep());
+    if resource || request.context.values().any(Value::is_too_deep) {
+        let message = format!("a value of the request is nested deeper than {}", Value::DEPTH);
+        return Err(DecisionError::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
+}
+
+/// Makes a decision in which a forbid failed a denial: nobody knows what the forbid would have said.
+fn distrust(linked: &Linked, decision: &mut Decision) {
+    if decision.errors.is_empty() || linked.bundle.mode() == ErrorMode::Cedar {
+        return;
+    }
+    let is_forbid = |id: &str| linked.bundle.policy(id).is_none_or(crate::bundle::Policy::is_forbid);
+    if decision.errors.iter().any(|e| e.policy().is_none_or(is_forbid)) {
+        if decision.allowed {
+            decision.determining.clear();
+        }
+        decision.allowed = false;
+        decision.indeterminate = true;
+    }
+}
+
+/// A request that is ready to be decided.
+struct Asked<'a> {
+    env: Env<'a>,
+    environment: Option<&'a Environment>,
+}
+
+/// Finds what the request names, and in strict mode refuses what could not be trusted.
+fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result<Asked<'a>, DecisionError> {
+    let strict = linked.bundle.mode() == ErrorMode::Strict;
+    let refuse = |code, message: String| Err(DecisionError::new(code, message));
+    let snapshot = &linked.snapshot;
+    let principal = linked.ent(&request.principal);
+    if strict && !linked.exists(principal) {
+        let message = format!("principal `{}` is not stored", request.principal());
+        return refuse(ErrorCode::UnknownPrincipal, message);
+    }
+    let data = |ent: Ent<'a>| match ent {
+        Ent::Slot(slot) => snapshot.entity(slot).map_or(Data::Missing, Data::Stored),
+        Ent::Foreign(_) => Data::Missing,
+    };
+    let resource = match &request.resource {
+        Resource::Stored(handle) => {
+            let ent = linked.ent(handle);
+            if strict && !linked.exists(ent) {
+                let message = format!("resource `{}` is neither stored nor in the request", handle.uid());
+                return refuse(ErrorCode::UnknownResource, message);
+            }
+            (ent, data(ent))
+        }
+        Resource::Inline(entity) => {
+            let ent = snapshot.find(entity.uid()).map_or(Ent::Foreign(entity.uid()), Ent::Slot);
+            if strict {
+                if linked.exists(ent) {
+                    let message = format!("resource `{}` came with the request, and is stored too", entity.uid());
+                    return refuse(ErrorCode::InlineConflict, message);
+                }
+                if let Err(message) = check_inline(snapshot, &linked.bundle, entity) {
+                    return refuse(ErrorCode::InvalidRequest, format!("resource `{}`: {message}", entity.uid()));
+                }
+            } else if is_own_ancestor(snapshot, ent, entity) {
+                return refuse(ErrorCode::InvalidRequest, format!("resource `{}` is its own ancestor", entity.uid()));
+            }
+            (ent, Data::Inline(entity))
+        }
+    };
+    let action = linked.ent(&request.action);
+    let declared = linked.action(action);
+    let mut env = Env {
+        snapshot,
+        literals: &linked.literals,
+        principal: (principal, data(principal)),
+        action,
+        resource,
+        context: &request.context,
+        now: None,
+        window: None,
+    };
+    let environment = declared.and_then(|action| linked.environment(action, principal, resource.0));
+    if strict {
+        if let Some(action) = declared {
+            if action.wants_now && !request.context.contains_key("now") {
+                env.now = Some(now()?);
+            }
+            if action.clamps {
+                env.window = clamp(snapshot, request, env.principal.1)?;
+            }
+        }
+        fits(linked, request, declared, environment.is_some(), env.now.is_some())?;
+    }
+    Ok(Asked { env, environment })
+}
+
+/// Whether an entity that comes with a request would be above itself, by way of what the snapshot has under its uid.
+fn is_own_ancestor(snapshot: &Snapshot, ent: Ent<'_>, entity: &crate::model::Entity) -> bool {
+    let Ent::Slot(own) = ent else { return entity.parents().contains(entity.uid()) };
+    let above = |slot: u32| slot == own || snapshot.record(slot).is_some_and(|r| r.ancestors().contains(&own));
+    entity.parents().iter().filter_map(|uid| snapshot.find(uid)).any(above)
+}
+
+/// Whether the request fits the schema.
+fn fits(
+    linked: &Linked,
+    request: &Request,
+    action: Option<&Action>,
+    foreseen: bool,
+    now_given: bool,
+) -> Result<(), DecisionError> {
+    let Some(types) = linked.bundle.inner.types.as_deref() else {
+        return Ok(());
+    };
+    let invalid = |message: String| Err(DecisionError::new(ErrorCode::InvalidRequest, message));
+    let Some(action) = action else {
+        return invalid(format!("`{}` is not an action of the schema", request.action()));
+    };
+    if !foreseen {
+        let names = |ids: &[u32]| {
+            let names = ids.iter().filter_map(|id| linked.snapshot.type_name(*id));
+            names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+        };
+        return invalid(format!(
+            "`{}` is not for a `{}` to do to a `{}`: principals are {}, resources {}",
+            request.action().id(),
+            request.principal().type_name(),
+            request.resource().uid().type_name(),
+            names(&action.principals),
+            names(&action.resources),
+        ));
+    }
+    let given = now_given.then_some("now");
+    if types.fits_record(&request.context, &action.context, given) {
+        return Ok(());
+    }
+    let mut misfits = Vec::new();
+    types.check_record(&request.context, &action.context, "", &mut misfits);
+    misfits.retain(|m| given != Some(m.path.as_str()));
+    let first = misfits.first().map_or_else(|| "it does not fit the schema".to_owned(), ToString::to_string);
+    invalid(format!("`context`: {first}"))
+}
+
+/// Intersects the window of an audit download with the auditor's period, and gives the effective one.
+fn clamp(snapshot: &Snapshot, request: &Request, auditor: Data<'_>) -> Result<Option<Window>, DecisionError> {
+    // A window that is missing or of another type is left for the schema to refuse.
+    let Some(asked) = request.context.get("window").and_then(window) else {
+        return Ok(None);
+    };
+    let refuse = |message: String| Err(DecisionError::new(ErrorCode::Window, message));
+    if asked.from > asked.to {
+        return refuse(format!("the window begins at {}, after its end {}", asked.from, asked.to));
+    }
+    let period = match auditor {
+        Data::Stored(auditor) => match attribute(snapshot, auditor, "period") {
+            Some(Cell::Other(value)) => window(value),
+            _ => None,
+        },
+        _ => None,
+    };
+    let effective = match period {
+        None => asked,
+        Some(period) if period.from > period.to => {
+            return refuse(format!("the period begins at {}, after its end {}", period.from, period.to));
+        }
+        Some(period) => Window { from: asked.from.max(period.from), to: asked.to.min(period.to) },
+    };
+    if effective.from > effective.to {
+        return refuse(format!("nothing of {} to {} is in the auditor's period", asked.from, asked.to));
+    }
+    Ok(Some(effective))
+}
+
+fn attribute<'a>(snapshot: &Snapshot, record: &'a Record, name: &str) -> Option<&'a Cell> {
+    record.attribute(snapshot.layout().attribute(record.type_id, name), name)
+}
+
+fn window(value: &Value) -> Option<Window> {
+    let Value::Record(fields) = value else {
+        return None;
+    };
+    match (fields.get("from"), fields.get("to")) {
+        (Some(Value::Datetime(from)), Some(Value::Datetime(to))) if fields.len() == 2 => {
+            Some(Window { from: *from, to: *to })
+        }
+        _ => None,
+    }
+}
+
+/// Puts the request to all policies that can apply. `Err` is for a request that cannot be asked at all.
+fn evaluate(
+    linked: &Linked,
+    request: &Request,
+    asked: &Asked<'_>,
+    decision: &mut Decision,
+) -> Result<(), DecisionError> {
+    let program = linked.bundle.inner.program();
+    let environment = asked.environment.unwrap_or(&program.anything);
+    let mut tally = Tally { forbidden: false, decision };
+    environment.rules.iter().for_each(|rule| tally.put(linked, &asked.env, rule));
+    let in_order = linked.named.is_empty() && environment.cedar.is_none();
+    if !linked.named.is_empty() {
+        let mut put = |slot: &u32| {
+            let rules = linked.named.get(slot).and_then(|number| program.named.get(number));
+            rules.into_iter().flatten().for_each(|rule| tally.put(linked, &asked.env, rule));
+        };
+        asked.env.for_each_above(asked.env.principal, &mut put);
+        asked.env.for_each_above(asked.env.resource, &mut put);
+    }
+    if let Some(slice) = &environment.cedar {
+        let answer = cedar::evaluate(linked, request, &asked.env, slice)?;
+        answer.matched.iter().for_each(|rank| tally.matched(*rank, answer.forbidden));
+        tally.decision.errors.extend(answer.errors);
+    }
+    let forbidden = tally.forbidden;
+    if !in_order {
+        decision.determining.sort_unstable();
+        decision.determining.dedup();
+    }
+    if !decision.errors.is_empty() {
+        decision.errors.sort_by(|a, b| a.policy.cmp(&b.policy));
+        decision.errors.dedup_by(|a, b| a.policy == b.policy);
+    }
+    decision.allowed = !forbidden && !decision.determining.is_empty();
+    Ok(())
+}
+
+/// What the policies have said so far.
+struct Tally<'d> {
+    forbidden: bool,
+    decision: &'d mut Decision,
+}
+
+impl Tally<'_> {
+    #[inline]
+    fn put(&mut self, linked: &Linked, env: &Env<'_>, rule: &Rule) {
+        match env.holds(&rule.condition) {
+            Ok(false) => {}
+            Ok(true) => self.matched(rule.rank, rule.forbid),
+            Err(fault) => self.decision.errors.push(DecisionError {
+                policy: linked.bundle.inner.names.policies.get(rule.rank as usize).cloned(),
+                code: ErrorCode::Evaluation,
+                message: fault.to_string(),
+            }),
+        }
+    }
+
+    /// A policy matched. Permits no longer matter once a forbid has.
+    fn matched(&mut self, rank: u32, forbid: bool) {
+        if forbid && !self.forbidden {
+            self.forbidden = true;
+            self.decision.determining.clear();
+        }
+        if forbid == self.forbidden {
+            self.decision.determining.push(rank);
+        }
+    }
+}
+
+/// Cedar's own answer, for comparing: the same request, prepared the same way, put to all policies.
+pub(crate) fn decide_by_cedar(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
+    decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
+    let outcome = shallow(request).and_then(|()| prepare(linked, request, now)).and_then(|asked| {
+        decision.window = asked.env.window;
+        let answer = cedar::evaluate(linked, request, &asked.env, linked.bundle.inner.all())?;
+        decision.determining.extend(answer.matched);
+        decision.errors.extend(answer.errors);
+        decision.allowed = answer.allowed;
+        Ok(())
+    });
+    match outcome {
+        Err(error) => decision.refuse(error),
+        Ok(()) => distrust(linked, decision),
+    }
+}

@@ -1,0 +1,276 @@
+//! An entity as a snapshot holds it: attributes by number, other entities by slot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::snapshot::Snapshot;
+use crate::bundle::layout::NOWHERE;
+use crate::model::{Entity, EntityUid, Timestamp, Value};
+
+/// What is known under an interned uid.
+#[derive(Debug)]
+pub(crate) struct Record {
+    /// Unlike that of every other uid that was ever interned in this process.
+    pub(crate) generation: u64,
+    pub(crate) type_id: u32,
+    /// Whether an entity is stored; otherwise it is only referred to, or named by policies.
+    pub(crate) stored: bool,
+    /// Whether the snapshot keeps the slot although nothing refers to it.
+    pub(super) pinned: bool,
+    pub(crate) id: Box<str>,
+    /// By the numbers of the type's layout.
+    pub(crate) attributes: Box<[Cell]>,
+    /// Direct parents, sorted.
+    pub(crate) parents: Box<[u32]>,
+    /// All ancestors, sorted, where there are more than the parents.
+    further: Option<Box<[u32]>>,
+    extra: Option<Box<Extra>>,
+}
+
+/// Tags, and attributes that the schema does not declare.
+#[derive(Debug, Default)]
+struct Extra {
+    attributes: BTreeMap<Arc<str>, Cell>,
+    tags: BTreeMap<Arc<str>, Cell>,
+}
+
+/// The value of an attribute or tag.
+#[derive(Debug, Clone)]
+pub(crate) enum Cell {
+    /// The entity does not have the attribute.
+    Absent,
+    Bool(bool),
+    Long(i64),
+    Entity(u32),
+    /// Milliseconds since 1970, as all instants here.
+    Datetime(i64),
+    Duration(i64),
+    Decimal(i64),
+    /// A set of entities only, sorted.
+    Entities(Box<Box<[u32]>>),
+    /// Any other value: text, set, record, address.
+    Other(Box<Value>),
+}
+
+impl Record {
+    /// A uid of which nothing is stored.
+    pub(super) fn named(generation: u64, type_id: u32, id: &str, pinned: bool) -> Self {
+        Self {
+            generation,
+            type_id,
+            stored: false,
+            pinned,
+            id: id.into(),
+            attributes: Box::new([]),
+            parents: Box::new([]),
+            further: None,
+            extra: None,
+        }
+    }
+
+    /// All ancestors, sorted.
+    #[inline]
+    pub(crate) fn ancestors(&self) -> &[u32] {
+        self.further.as_deref().unwrap_or(&self.parents)
+    }
+
+    pub(super) fn with_ancestors(mut self, ancestors: Vec<u32>) -> Self {
+        self.further = (*ancestors != *self.parents).then(|| ancestors.into_boxed_slice());
+        self
+    }
+
+    /// The same, but for what `change` changes of it.
+    pub(super) fn copy(&self) -> Self {
+        let extra = |e: &Extra| Box::new(Extra { attributes: e.attributes.clone(), tags: e.tags.clone() });
+        Self {
+            generation: self.generation,
+            type_id: self.type_id,
+            stored: self.stored,
+            pinned: self.pinned,
+            id: self.id.clone(),
+            attributes: self.attributes.clone(),
+            parents: self.parents.clone(),
+            further: self.further.clone(),
+            extra: self.extra.as_deref().map(extra),
+        }
+    }
+
+    /// An action, with all the groups it is in.
+    pub(super) fn in_groups(mut self, groups: &[u32]) -> Self {
+        self.parents = groups.into();
+        self
+    }
+
+    pub(super) fn pinned(mut self, pinned: bool) -> Self {
+        self.pinned = pinned;
+        self
+    }
+
+    /// The attribute with this number in the type's layout, else by this name.
+    #[inline]
+    pub(crate) fn attribute(&self, number: u16, name: &str) -> Option<&Cell> {
+        match self.attributes.get(usize::from(number)) {
+            Some(Cell::Absent) => None,
+            Some(cell) => Some(cell),
+            None => self.extra.as_ref().and_then(|e| e.attributes.get(name)),
+        }
+    }
+
+    pub(crate) fn tag(&self, name: &str) -> Option<&Cell> {
+        self.extra.as_ref().and_then(|e| e.tags.get(name))
+    }
+}
+
+/// Turns an entity into a record of `snapshot`, interning what it refers to. `references` is filled with the slots
+/// that attributes and tags refer to, each as often as it is.
+pub(super) fn encode(
+    snapshot: &mut Snapshot,
+    entity: &Entity,
+    old: &Record,
+    references: &mut Vec<u32>,
+) -> Option<Record> {
+    let type_id = old.type_id;
+    let layout = Arc::clone(snapshot.layout());
+    let mut attributes = vec![Cell::Absent; layout.attributes(type_id).len()];
+    let mut extra = Extra::default();
+    for (name, value) in entity.attributes() {
+        let cell = cell(snapshot, value, references)?;
+        let number = layout.attribute(type_id, name);
+        match attributes.get_mut(usize::from(number)) {
+            Some(place) if number != NOWHERE => *place = cell,
+            _ => drop(extra.attributes.insert(name.as_str().into(), cell)),
+        }
+    }
+    for (name, value) in entity.tags() {
+        let cell = cell(snapshot, value, references)?;
+        extra.tags.insert(name.as_str().into(), cell);
+    }
+    let mut parents = Vec::with_capacity(entity.parents().len());
+    for parent in entity.parents() {
+        parents.push(snapshot.intern(parent)?);
+    }
+    parents.sort_unstable();
+    let plain = extra.attributes.is_empty() && extra.tags.is_empty();
+    Some(Record {
+        generation: old.generation,
+        type_id,
+        stored: true,
+        pinned: old.pinned,
+        id: old.id.clone(),
+        attributes: attributes.into_boxed_slice(),
+        parents: parents.into_boxed_slice(),
+        further: None,
+        extra: (!plain).then(|| Box::new(extra)),
+    })
+}
+
+fn cell(snapshot: &mut Snapshot, value: &Value, references: &mut Vec<u32>) -> Option<Cell> {
+    let mut intern = |uid: &EntityUid| {
+        let slot = snapshot.intern(uid)?;
+        references.push(slot);
+        Some(slot)
+    };
+    Some(match value {
+        Value::Bool(b) => Cell::Bool(*b),
+        Value::Long(n) => Cell::Long(*n),
+        Value::Entity(uid) => Cell::Entity(intern(uid)?),
+        Value::Datetime(at) => Cell::Datetime(at.millis()),
+        Value::Duration(ms) => Cell::Duration(*ms),
+        Value::Decimal(n) => Cell::Decimal(*n),
+        Value::Set(items) if items.iter().all(|i| matches!(i, Value::Entity(_))) => {
+            let mut slots = Vec::with_capacity(items.len());
+            for item in items {
+                if let Value::Entity(uid) = item {
+                    slots.push(intern(uid)?);
+                }
+            }
+            slots.sort_unstable();
+            Cell::Entities(Box::new(slots.into_boxed_slice()))
+        }
+        other => {
+            let mut known = Some(());
+            other.for_each_entity(&mut |uid| known = known.and(intern(uid).map(drop)));
+            known?;
+            Cell::Other(Box::new(other.clone()))
+        }
+    })
+}
+
+/// The slots that a record's attributes and tags refer to, each as often as it is.
+pub(super) fn references(snapshot: &Snapshot, record: &Record, out: &mut Vec<u32>) {
+    for (_, cell) in cells(record) {
+        match cell {
+            Cell::Entity(slot) => out.push(*slot),
+            Cell::Entities(slots) => out.extend(slots.iter()),
+            Cell::Other(value) => value.for_each_entity(&mut |uid| out.extend(snapshot.find(uid))),
+            _ => {}
+        }
+    }
+}
+
+/// All cells of a record, with the names of those that are not in the layout.
+fn cells(record: &Record) -> impl Iterator<Item = (Option<&Arc<str>>, &Cell)> {
+    let own = record.attributes.iter().map(|cell| (None, cell));
+    let more = record.extra.iter().flat_map(|e| e.attributes.iter().chain(&e.tags));
+    own.chain(more.map(|(name, cell)| (Some(name), cell)))
+}
+
+/// The attributes and tags of a record that refer to `slot`, by name.
+pub(super) fn names_of_references(snapshot: &Snapshot, record: &Record, slot: u32) -> Vec<String> {
+    let layout = snapshot.layout().attributes(record.type_id);
+    let refers = |cell: &Cell| match cell {
+        Cell::Entity(s) => *s == slot,
+        Cell::Entities(slots) => slots.contains(&slot),
+        Cell::Other(value) => {
+            let mut found = false;
+            value.for_each_entity(&mut |uid| found |= snapshot.find(uid) == Some(slot));
+            found
+        }
+        _ => false,
+    };
+    let named = |(i, (name, cell)): (usize, (Option<&Arc<str>>, &Cell))| {
+        let name = name.or_else(|| layout.get(i)).map(ToString::to_string).unwrap_or_default();
+        refers(cell).then_some(name)
+    };
+    cells(record).enumerate().filter_map(named).collect()
+}
+
+/// The entity that a record was made from.
+pub(super) fn decode(snapshot: &Snapshot, slot: u32, record: &Record) -> Entity {
+    let mut entity = Entity::new(snapshot.uid_of(slot, record));
+    let names = snapshot.layout().attributes(record.type_id);
+    for (name, cell) in names.iter().zip(&record.attributes) {
+        if let Some(value) = value(snapshot, cell) {
+            entity = entity.with(name, value);
+        }
+    }
+    if let Some(extra) = &record.extra {
+        for (name, cell) in &extra.attributes {
+            if let Some(value) = value(snapshot, cell) {
+                entity = entity.with(name, value);
+            }
+        }
+        for (name, cell) in &extra.tags {
+            if let Some(value) = value(snapshot, cell) {
+                entity = entity.with_tag(name, value);
+            }
+        }
+    }
+    record.parents.iter().filter_map(|slot| snapshot.uid(*slot)).fold(entity, Entity::with_parent)
+}
+
+/// The value in a cell; none where the attribute is absent.
+pub(crate) fn value(snapshot: &Snapshot, cell: &Cell) -> Option<Value> {
+    let entity = |slot: &u32| snapshot.uid(*slot).map(Value::Entity);
+    Some(match cell {
+        Cell::Absent => return None,
+        Cell::Bool(b) => Value::Bool(*b),
+        Cell::Long(n) => Value::Long(*n),
+        Cell::Entity(slot) => entity(slot)?,
+        Cell::Datetime(ms) => Value::Datetime(Timestamp::any(*ms)),
+        Cell::Duration(ms) => Value::Duration(*ms),
+        Cell::Decimal(n) => Value::Decimal(*n),
+        Cell::Entities(slots) => Value::Set(slots.iter().filter_map(entity).collect()),
+        Cell::Other(value) => (**value).clone(),
+    })
+}
