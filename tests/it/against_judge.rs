@@ -1,7 +1,6 @@
 //! Decisions against the judge: random worlds, and every request of a small one.
 //!
-//! `BAILIWICK_CASES=10000000 cargo test --release --features cli --test it random_worlds` runs as many as one likes;
-//! `BAILIWICK_SEED` moves on to others.
+//! `BAILIWICK_CASES` runs as many as one likes: CONTRIBUTING.md has the command.
 
 use std::collections::BTreeMap;
 
