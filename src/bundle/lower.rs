@@ -7,6 +7,7 @@ use cedar_policy::pst;
 
 use super::layout::Layout;
 use super::load::scope_can_match;
+use super::plan::Plan;
 use super::program::{Action, AddressTest, Cond, Environment, Expr, Function, Key, Name, Program, Root, Rule, TypeKey};
 use super::types::{ActionType, Types};
 use super::Slice;
@@ -80,6 +81,7 @@ pub(crate) fn compile(
     let cedar = |places: Vec<usize>| (!places.is_empty()).then(|| slice(&places));
     program.anything = Environment {
         rules: general.iter().map(|(_, source, condition)| rule(source, Arc::clone(condition))).collect(),
+        plan: Plan::default(),
         cedar: cedar(uncovered.clone()),
     };
     let mut room = SPECIAL;
@@ -111,7 +113,8 @@ pub(crate) fn compile(
                 rules.sort_by_key(|r| r.rank);
                 let left: Vec<usize> =
                     uncovered.iter().copied().filter(|p| may_match(policies, *p, known, layout)).collect();
-                program.environments.push(Environment { rules, cedar: cedar(left) });
+                let plan = Plan::new(&rules, layout.enumerated());
+                program.environments.push(Environment { rules, plan, cedar: cedar(left) });
             }
         }
         if program.actions.len() <= number as usize {

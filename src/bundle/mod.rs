@@ -6,6 +6,7 @@ pub(crate) mod layout;
 mod limits;
 mod load;
 mod lower;
+pub(crate) mod plan;
 pub(crate) mod program;
 mod source;
 pub(crate) mod types;

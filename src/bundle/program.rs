@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy::pst::PatternElem;
 
+use super::plan::Plan;
 use super::Slice;
 use crate::model::{EntityUid, Value};
 
@@ -44,6 +45,7 @@ pub(crate) struct Action {
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     pub(crate) rules: Vec<Rule>,
+    pub(crate) plan: Plan,
     /// Policies that are not compiled.
     pub(crate) cedar: Option<Arc<Slice>>,
 }
@@ -74,21 +76,21 @@ pub(crate) enum Root {
 }
 
 /// An attribute: its name, and its number in each declared type.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Key {
     pub(crate) name: Arc<str>,
     pub(crate) numbers: Box<[u16]>,
 }
 
 /// An entity type: its name, and its number where it is declared.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TypeKey {
     pub(crate) name: Arc<str>,
     pub(crate) number: Option<u32>,
 }
 
 /// A condition: what it gives is a Boolean, or an error.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cond {
     Always(bool),
     /// Any other expression; anything but a Boolean is an error.
@@ -133,7 +135,7 @@ pub(crate) enum AddressTest {
 }
 
 /// An expression.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expr {
     Bool(bool),
     Long(i64),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use cedar_policy::pst::PatternElem;
 
 use crate::bundle::program::{self, Cond, Expr, Function, Key, Name, Root, TypeKey};
-use crate::entities::record::{Cell, Record};
+use crate::entities::record::{sorted_contains, Cell, Record};
 use crate::entities::Snapshot;
 use crate::model::{
     parse_datetime, parse_decimal, parse_duration, parse_ip, Entity, EntityUid, Timestamp, Value, Window,
@@ -107,7 +107,7 @@ pub(crate) struct Env<'a> {
 
 impl<'a> Env<'a> {
     #[inline]
-    fn slot(&self, name: Name) -> u32 {
+    pub(super) fn slot(&self, name: Name) -> u32 {
         match name {
             Name::Fixed(slot) => slot,
             // INVARIANT: literals are those of the program, one slot for each.
@@ -116,7 +116,7 @@ impl<'a> Env<'a> {
     }
 
     #[inline]
-    fn root(&self, root: Root) -> (Ent<'a>, Data<'a>) {
+    pub(super) fn root(&self, root: Root) -> (Ent<'a>, Data<'a>) {
         match root {
             Root::Principal => self.principal,
             Root::Resource => self.resource,
@@ -259,7 +259,7 @@ impl<'a> Env<'a> {
 
     /// Whether `ent` is `group` or belongs to it.
     #[inline]
-    fn within(&self, ent: Ent<'a>, group: Ent<'a>) -> bool {
+    pub(super) fn within(&self, ent: Ent<'a>, group: Ent<'a>) -> bool {
         ent == group || self.descends(ent, group)
     }
 
@@ -625,16 +625,6 @@ fn any<'a>(items: impl Iterator<Item = Val<'a>>, f: &mut dyn FnMut(Val<'a>) -> A
         }
     }
     Ok(false)
-}
-
-/// Whether a sorted list has `slot`. Most lists are short.
-#[inline]
-fn sorted_contains(sorted: &[u32], slot: u32) -> bool {
-    if sorted.len() <= 8 {
-        sorted.contains(&slot)
-    } else {
-        sorted.binary_search(&slot).is_ok()
-    }
 }
 
 fn is_set<'a>(value: &Val<'a>) -> Answer<'a, ()> {

@@ -5,11 +5,13 @@
 
 mod cedar;
 mod eval;
+mod planned;
 mod sweep;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::bundle::plan::Plan;
 use crate::bundle::program::{Action, Environment, Rule};
 use crate::bundle::{Bundle, ErrorMode};
 use crate::entities::record::{Cell, Record};
@@ -342,7 +344,12 @@ fn evaluate(
     let program = linked.bundle.inner.program();
     let environment = asked.environment.unwrap_or(&program.anything);
     let mut tally = Tally { forbidden: false, decision };
-    environment.rules.iter().for_each(|rule| tally.put(linked, &asked.env, rule));
+    let plan = &environment.plan;
+    let mut rules = environment.rules.iter();
+    if let Some(hold) = asked.env.planned(plan) {
+        tally.planned(&mut rules, plan, hold);
+    }
+    rules.for_each(|rule| tally.put(linked, &asked.env, rule));
     let in_order = linked.named.is_empty() && environment.cedar.is_none();
     if !linked.named.is_empty() {
         let mut put = |slot: &u32| {
@@ -387,6 +394,20 @@ impl Tally<'_> {
                 code: ErrorCode::Evaluation,
                 message: fault.to_string(),
             }),
+        }
+    }
+
+    /// Takes the planned rules out of `rules`: those that `hold` matched.
+    #[inline]
+    fn planned(&mut self, rules: &mut std::slice::Iter<'_, Rule>, plan: &Plan, hold: u64) {
+        let (planned, rest) = rules.as_slice().split_at_checked(plan.rules).unwrap_or_default();
+        *rules = rest.iter();
+        let forbids = hold & plan.forbids;
+        self.forbidden = forbids != 0;
+        let mut left = if self.forbidden { forbids } else { hold };
+        while left != 0 {
+            self.decision.determining.extend(planned.get(left.trailing_zeros() as usize).map(|rule| rule.rank));
+            left &= left - 1;
         }
     }
 

@@ -274,3 +274,13 @@ pub(crate) fn value(snapshot: &Snapshot, cell: &Cell) -> Option<Value> {
         Cell::Other(value) => (**value).clone(),
     })
 }
+
+/// Whether a sorted list has `slot`. Most lists are short.
+#[inline]
+pub(crate) fn sorted_contains(sorted: &[u32], slot: u32) -> bool {
+    if sorted.len() <= 8 {
+        sorted.contains(&slot)
+    } else {
+        sorted.binary_search(&slot).is_ok()
+    }
+}
