@@ -27,6 +27,7 @@ pub struct Contender<'a> {
 }
 
 pub const TEXTS: &str = "bailiwick, string uids";
+pub const HANDLES: &str = "bailiwick, resolved handles";
 pub const BUILT: &str = "bailiwick, requests built from strings";
 pub const BATCH: &str = "bailiwick, one batch";
 pub const RAW: &str = "raw cedar-policy, everything prebuilt";
@@ -47,6 +48,7 @@ pub struct Field {
 pub struct Set {
     pub asked: Vec<Asked>,
     pub requests: Vec<Request>,
+    handles: Vec<Request>,
     parts: Vec<Parts>,
     texts: Vec<rival::Request<String>>,
     slots: Vec<rival::Request<u32>>,
@@ -75,6 +77,7 @@ impl Field {
         let asked = fixture::mix(&self.world, count, &|request| rival::allows(&self.by_text, &read(request)));
         let requests: Vec<Request> = asked.iter().map(|it| it.request.clone()).collect();
         let set = Set {
+            handles: requests.iter().map(|it| resolved(&self.authorizer, it)).collect(),
             parts: requests.iter().map(Parts::new).collect(),
             texts: requests.iter().map(read).collect(),
             slots: requests.iter().map(|it| rival::request(it, &mut self.slots).expect("it fits")).collect(),
@@ -89,6 +92,7 @@ impl Field {
     pub fn contenders<'a>(&'a self, set: &'a Set) -> Vec<Contender<'a>> {
         vec![
             library(TEXTS, &self.authorizer, &set.requests),
+            library(HANDLES, &self.authorizer, &set.handles),
             Contender {
                 name: BUILT,
                 decisions: set.parts.len(),
@@ -211,6 +215,14 @@ pub fn pass(authorizer: &Authorizer, requests: &[Request]) -> usize {
         authorizer.decide_into(request, &mut decision);
         allowed + usize::from(decision.allowed())
     })
+}
+
+/// The same request, made of handles.
+fn resolved(authorizer: &Authorizer, request: &Request) -> Request {
+    let [principal, action, resource] =
+        [request.principal(), request.action(), request.resource().uid()].map(|uid| authorizer.resolve(uid));
+    let of_handles = Request::new(principal, action, resource);
+    request.context().iter().fold(of_handles, |request, (name, value)| request.with(name, value.clone()))
 }
 
 /// What an application holds before it has a request: type names and ids as texts, and values.

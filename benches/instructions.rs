@@ -1,4 +1,5 @@
-//! A small program to count instructions with: decides the mixed set some times over. `benches/README.md` says how.
+//! A small program to count instructions with: decides the mixed set once more after the first time, or as many times as
+//! a second argument says, for a profiler that samples. `benches/README.md` says how.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a wrong answer stops it
 
@@ -29,6 +30,11 @@ fn main() {
     };
     let contender = &mut contenders[at];
     assert_eq!((contender.pass)(), set.allowed(), "the first pass fills what is made on first use");
-    assert_eq!(counted(contender), set.allowed());
-    println!("{name}: {} decisions counted, {members} members", contender.decisions);
+    let passes = std::env::args().nth(2).map_or(1, |text| text.parse().expect("the second argument is a number"));
+    let begin = std::time::Instant::now();
+    for _ in 0..passes {
+        assert_eq!(counted(contender), set.allowed());
+    }
+    let each = begin.elapsed().as_nanos() / (passes * contender.decisions) as u128;
+    println!("{each} ns each; {name}: {} decisions counted, {members} members", contender.decisions);
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bailiwick::grc::{self, Action};
 use bailiwick::{Authorizer, Changes, Entity, EntityUid, Snapshot, Value};
 
-use contenders::{Field, Raw, Set, BATCH, BUILT, BY_SLOT, BY_TEXT, RAW, REQUESTS, TEXTS, UNRELATED};
+use contenders::{Field, Raw, Set, BATCH, BUILT, BY_SLOT, BY_TEXT, HANDLES, RAW, REQUESTS, TEXTS, UNRELATED};
 use harness::{interleave, nanos, number, Report, Spread, Timing};
 
 /// Above this many members raw Cedar takes minutes to load, and is left out: its figure does not depend on them.
@@ -73,6 +73,7 @@ fn deciding(report: &mut Report, field: &Field, set: &Set) {
     let row = |what: &str| format!("{what}, {members} members");
     report.ratio(row("string uids ÷ by hand on string ids"), of(TEXTS), of(BY_TEXT));
     report.ratio(row("string uids ÷ by hand on integer ids"), of(TEXTS), of(BY_SLOT));
+    report.ratio(row("resolved handles ÷ by hand on integer ids"), of(HANDLES), of(BY_SLOT));
     report.ratio(row("requests built from strings ÷ by hand on string ids"), of(BUILT), of(BY_TEXT));
     report.ratio(row("one batch ÷ by hand on string ids"), of(BATCH), of(BY_TEXT));
     if let Some(raw) = &raw {

@@ -9,6 +9,8 @@ use crate::model::EntityUid;
 
 /// The place of an attribute that a type does not have.
 pub(crate) const NOWHERE: u16 = u16::MAX;
+/// Most attributes of a type that have numbers; further ones are found by name.
+pub(crate) const NUMBERED: usize = 64;
 
 /// The numbers that a schema gives to what it declares.
 #[derive(Debug, Default)]
@@ -96,10 +98,10 @@ impl Layout {
         self.types.get(type_id as usize).map_or(&[], |t| &t.attributes)
     }
 
-    /// The number of an attribute of a type, [`NOWHERE`] where it has none of that name.
+    /// The number of an attribute of a type, [`NOWHERE`] where it has none.
     pub(crate) fn attribute(&self, type_id: u32, name: &str) -> u16 {
         let found = self.attributes(type_id).binary_search_by(|a| (**a).cmp(name));
-        found.ok().and_then(|at| u16::try_from(at).ok()).unwrap_or(NOWHERE)
+        found.ok().filter(|at| *at < NUMBERED).and_then(|at| u16::try_from(at).ok()).unwrap_or(NOWHERE)
     }
 
     /// The entities the schema lists itself: enumerated ones and actions.

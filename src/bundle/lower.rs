@@ -9,7 +9,7 @@ use super::layout::Layout;
 use super::load::scope_can_match;
 use super::plan::Plan;
 use super::program::{Action, AddressTest, Cond, Environment, Expr, Function, Key, Name, Program, Root, Rule, TypeKey};
-use super::types::{ActionType, Types};
+use super::types::{ActionType, EntityType, Types};
 use super::Slice;
 use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, EntityUid, Timestamp, Value};
 
@@ -113,7 +113,14 @@ pub(crate) fn compile(
                 rules.sort_by_key(|r| r.rank);
                 let left: Vec<usize> =
                     uncovered.iter().copied().filter(|p| may_match(policies, *p, known, layout)).collect();
-                let plan = Plan::new(&rules, layout.enumerated());
+                let required = |root, number| {
+                    let of = match root {
+                        Root::Principal => *principal,
+                        Root::Resource => *resource,
+                    };
+                    is_required(types, layout, of, number)
+                };
+                let plan = Plan::new(&rules, layout.enumerated(), &required);
                 program.environments.push(Environment { rules, plan, cedar: cedar(left) });
             }
         }
@@ -148,6 +155,18 @@ fn action(
         wants_now: types.wants_now(uid),
         clamps: uid.type_name() == "Grc::Action" && downloads.contains(&uid.id()),
         context: Arc::new(of.context.clone()),
+    }
+}
+
+/// Whether every entity of a type has the attribute with this number.
+fn is_required(types: &Types, layout: &Layout, type_id: u32, number: u16) -> bool {
+    let name = layout.attributes(type_id).get(usize::from(number));
+    let of = layout.type_name(type_id).and_then(|of| types.entities.get(&**of));
+    match (of, name) {
+        (Some(EntityType::Stored { attributes, .. }), Some(name)) => {
+            attributes.fields.get(&**name).is_some_and(|field| field.required)
+        }
+        _ => false,
     }
 }
 

@@ -146,9 +146,22 @@ impl Types {
 
     /// Whether `fields` fit the record type, with the attribute `given` counted as there.
     pub(crate) fn fits_record(&self, fields: &BTreeMap<String, Value>, of: &RecordType, given: Option<&str>) -> bool {
-        let there = |name: &String| fields.contains_key(name) || given == Some(name);
-        fields.iter().all(|(name, value)| of.fields.get(name).is_some_and(|field| self.fits(value, &field.of)))
-            && of.fields.iter().all(|(name, field)| !field.required || there(name))
+        // Both are sorted by name.
+        let mut own = fields.iter();
+        let mut next = own.next();
+        for (name, field) in &of.fields {
+            match next {
+                Some((given, value)) if given == name => {
+                    if !self.fits(value, &field.of) {
+                        return false;
+                    }
+                    next = own.next();
+                }
+                _ if field.required && given != Some(name) => return false,
+                _ => {}
+            }
+        }
+        next.is_none()
     }
 
     /// Whether `value` fits `of`.

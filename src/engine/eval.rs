@@ -168,7 +168,7 @@ impl<'a> Env<'a> {
             Cell::Datetime(ms) => Val::Datetime(*ms),
             Cell::Duration(ms) => Val::Duration(*ms),
             Cell::Decimal(n) => Val::Decimal(*n),
-            Cell::Entities(slots) => Val::Entities(slots),
+            Cell::Few(..) | Cell::Entities(_) => Val::Entities(cell.entities().unwrap_or_default()),
             Cell::Other(value) => self.value(value),
         })
     }

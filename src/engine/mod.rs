@@ -76,28 +76,29 @@ impl Linked {
         }
     }
 
-    /// The slot of a handle's uid.
+    /// Where a handle's entity is, with what is known there.
     #[inline]
-    fn slot(&self, handle: &Handle) -> Option<u32> {
+    fn locate<'a>(&'a self, handle: &'a Handle) -> Met<'a> {
         if let Some((slot, generation)) = handle.place() {
-            if self.snapshot.record(slot).is_some_and(|r| r.generation == generation) {
-                return Some(slot);
+            if let Some(record) = self.snapshot.record(slot).filter(|r| r.generation == generation) {
+                return Met { ent: Ent::Slot(slot), record: Some(record) };
             }
         }
-        self.snapshot.find(handle.uid())
+        self.meet(handle.uid())
     }
 
     #[inline]
-    fn ent<'a>(&self, handle: &'a Handle) -> Ent<'a> {
-        self.slot(handle).map_or(Ent::Foreign(handle.uid()), Ent::Slot)
+    fn meet<'a>(&'a self, uid: &'a EntityUid) -> Met<'a> {
+        match self.snapshot.find_record(uid) {
+            Some((slot, record)) => Met { ent: Ent::Slot(slot), record: Some(record) },
+            None => Met { ent: Ent::Foreign(uid), record: None },
+        }
     }
 
     /// Whether something is known to exist there: it is stored, or the schema lists it.
-    fn exists(&self, ent: Ent<'_>) -> bool {
-        match ent {
-            Ent::Slot(slot) => self.snapshot.entity(slot).is_some() || self.snapshot.is_fixed(slot),
-            Ent::Foreign(_) => false,
-        }
+    #[inline]
+    fn exists(&self, met: Met<'_>) -> bool {
+        met.record.is_some_and(|r| r.stored) || matches!(met.ent, Ent::Slot(slot) if self.snapshot.is_fixed(slot))
     }
 
     fn action(&self, ent: Ent<'_>) -> Option<&Action> {
@@ -107,19 +108,36 @@ impl Linked {
         }
     }
 
-    fn type_of(&self, ent: Ent<'_>) -> Option<u32> {
-        match ent {
-            Ent::Slot(slot) => self.snapshot.record(slot).map(|r| r.type_id),
-            Ent::Foreign(uid) => self.snapshot.layout().type_id(uid.type_name()),
+    #[inline]
+    fn type_of(&self, met: Met<'_>) -> Option<u32> {
+        match (met.record, met.ent) {
+            (Some(record), _) => Some(record.type_id),
+            (None, Ent::Foreign(uid)) => self.snapshot.layout().type_id(uid.type_name()),
+            (None, Ent::Slot(_)) => None,
         }
     }
 
     /// The environment of a request, if the schema foresees its types.
-    fn environment(&self, action: &Action, principal: Ent<'_>, resource: Ent<'_>) -> Option<&Environment> {
+    #[inline]
+    fn environment(&self, action: &Action, principal: Met<'_>, resource: Met<'_>) -> Option<&Environment> {
         let (principal, resource) = (self.type_of(principal)?, self.type_of(resource)?);
         let row = action.principals.iter().position(|t| *t == principal)?;
         let column = action.resources.iter().position(|t| *t == resource)?;
         self.bundle.inner.program().environments.get(action.first + row * action.resources.len() + column)
+    }
+}
+
+/// An entity of a request, and what the snapshot knows under its uid.
+#[derive(Debug, Clone, Copy)]
+struct Met<'a> {
+    ent: Ent<'a>,
+    record: Option<&'a Record>,
+}
+
+impl<'a> Met<'a> {
+    #[inline]
+    fn data(self) -> Data<'a> {
+        self.record.filter(|r| r.stored).map_or(Data::Missing, Data::Stored)
     }
 }
 
@@ -130,7 +148,7 @@ pub(crate) type Now<'a> = &'a dyn Fn() -> Result<Timestamp, DecisionError>;
 /// it.
 pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let outcome = shallow(request).and_then(|()| prepare(linked, request, now)).and_then(|asked| {
+    let outcome = prepare(linked, request, now).and_then(|asked| {
         decision.window = asked.env.window;
         evaluate(linked, request, &asked, decision)
     });
@@ -180,48 +198,47 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result
     let strict = linked.bundle.mode() == ErrorMode::Strict;
     let refuse = |code, message: String| Err(DecisionError::new(code, message));
     let snapshot = &linked.snapshot;
-    let principal = linked.ent(&request.principal);
+    if !strict || linked.bundle.inner.types.is_none() || matches!(request.resource, Resource::Inline(_)) {
+        shallow(request)?;
+    }
+    let principal = linked.locate(&request.principal);
     if strict && !linked.exists(principal) {
         let message = format!("principal `{}` is not stored", request.principal());
         return refuse(ErrorCode::UnknownPrincipal, message);
     }
-    let data = |ent: Ent<'a>| match ent {
-        Ent::Slot(slot) => snapshot.entity(slot).map_or(Data::Missing, Data::Stored),
-        Ent::Foreign(_) => Data::Missing,
-    };
     let resource = match &request.resource {
         Resource::Stored(handle) => {
-            let ent = linked.ent(handle);
-            if strict && !linked.exists(ent) {
+            let met = linked.locate(handle);
+            if strict && !linked.exists(met) {
                 let message = format!("resource `{}` is neither stored nor in the request", handle.uid());
                 return refuse(ErrorCode::UnknownResource, message);
             }
-            (ent, data(ent))
+            (met, met.data())
         }
         Resource::Inline(entity) => {
-            let ent = snapshot.find(entity.uid()).map_or(Ent::Foreign(entity.uid()), Ent::Slot);
+            let met = linked.meet(entity.uid());
             if strict {
-                if linked.exists(ent) {
+                if linked.exists(met) {
                     let message = format!("resource `{}` came with the request, and is stored too", entity.uid());
                     return refuse(ErrorCode::InlineConflict, message);
                 }
                 if let Err(message) = check_inline(snapshot, &linked.bundle, entity) {
                     return refuse(ErrorCode::InvalidRequest, format!("resource `{}`: {message}", entity.uid()));
                 }
-            } else if is_own_ancestor(snapshot, ent, entity) {
+            } else if is_own_ancestor(snapshot, met.ent, entity) {
                 return refuse(ErrorCode::InvalidRequest, format!("resource `{}` is its own ancestor", entity.uid()));
             }
-            (ent, Data::Inline(entity))
+            (met, Data::Inline(&**entity))
         }
     };
-    let action = linked.ent(&request.action);
+    let action = linked.locate(&request.action).ent;
     let declared = linked.action(action);
     let mut env = Env {
         snapshot,
         literals: &linked.literals,
-        principal: (principal, data(principal)),
+        principal: (principal.ent, principal.data()),
         action,
-        resource,
+        resource: (resource.0.ent, resource.1),
         context: &request.context,
         now: None,
         window: None,
@@ -278,9 +295,11 @@ fn fits(
         ));
     }
     let given = now_given.then_some("now");
+    // What fits is no deeper than the schema.
     if types.fits_record(&request.context, &action.context, given) {
         return Ok(());
     }
+    shallow(request)?;
     let mut misfits = Vec::new();
     types.check_record(&request.context, &action.context, "", &mut misfits);
     misfits.retain(|m| given != Some(m.path.as_str()));
@@ -346,7 +365,7 @@ fn evaluate(
     let mut tally = Tally { forbidden: false, decision };
     let plan = &environment.plan;
     let mut rules = environment.rules.iter();
-    if let Some(hold) = asked.env.planned(plan) {
+    if let Some(hold) = planned::follow(&asked.env, plan) {
         tally.planned(&mut rules, plan, hold);
     }
     rules.for_each(|rule| tally.put(linked, &asked.env, rule));
@@ -426,7 +445,7 @@ impl Tally<'_> {
 /// Cedar's own answer, for comparing: the same request, prepared the same way, put to all policies.
 pub(crate) fn decide_by_cedar(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let outcome = shallow(request).and_then(|()| prepare(linked, request, now)).and_then(|asked| {
+    let outcome = prepare(linked, request, now).and_then(|asked| {
         decision.window = asked.env.window;
         let answer = cedar::evaluate(linked, request, &asked.env, linked.bundle.inner.all())?;
         decision.determining.extend(answer.matched);

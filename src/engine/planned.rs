@@ -1,114 +1,114 @@
 //! Following a plan: the rules of an environment, each test asked at most once.
 
 use super::eval::{Data, Ent, Env};
-use crate::bundle::plan::{Plan, Switch, FAILS, HOLDS};
-use crate::bundle::program::{Cond, Expr};
+use crate::bundle::plan::{Form, Place, Plan, Switch, ASK, FAILS, HOLDS};
+use crate::bundle::program::Root;
 use crate::entities::record::{sorted_contains, Cell};
 
-impl<'a> Env<'a> {
-    /// Which of the planned rules hold, as bits; none where a test has no answer.
-    #[inline]
-    pub(super) fn planned(&self, plan: &'a Plan) -> Option<u64> {
-        let (mut asked, mut truth, mut hold) = (0_u64, 0_u64, 0_u64);
-        for switch in &plan.switches {
-            match self.switch(switch) {
-                Some((tests, rules)) => {
-                    asked |= switch.tests;
-                    truth |= tests;
-                    hold |= rules;
-                }
-                None if switch.rules == 0 => {}
-                None => return None,
+/// A request, with the attributes of its principal and resource where these are stored.
+struct Request<'e, 'a> {
+    env: &'e Env<'a>,
+    principal: &'a [Cell],
+    resource: &'a [Cell],
+}
+
+/// Which of the planned rules hold, as bits; none where a test has no answer.
+#[inline]
+pub(super) fn follow<'a>(env: &Env<'a>, plan: &'a Plan) -> Option<u64> {
+    let attributes = |data| match data {
+        Data::Stored(record) => &record.attributes,
+        Data::Inline(_) | Data::Missing => &[][..],
+    };
+    let request = Request { env, principal: attributes(env.principal.1), resource: attributes(env.resource.1) };
+    let (mut asked, mut truth, mut hold) = (0_u64, 0_u64, 0_u64);
+    for switch in &plan.switches {
+        match request.switch(switch) {
+            Some((tests, rules)) => {
+                asked |= switch.tests;
+                truth |= tests;
+                hold |= rules;
             }
+            None if switch.rules == 0 => {}
+            None => return None,
         }
-        for (rule, start) in &plan.walks {
-            let mut at = *start;
-            while let Some(step) = plan.steps.get(usize::from(at)) {
-                let bit = 1_u64 << step.test;
-                if asked & bit == 0 {
-                    asked |= bit;
-                    if self.test(plan.tests.get(usize::from(step.test))?)? {
-                        truth |= bit;
+    }
+    for (rule, start) in &plan.walks {
+        let mut at = *start;
+        while let Some(step) = plan.steps.get(usize::from(at)) {
+            let bit = 1_u64 << step.test;
+            if asked & bit == 0 {
+                let test = plan.tests.get(usize::from(step.test))?;
+                let answer = match request.look(test.form) {
+                    Some(answer) => answer,
+                    None if step.guards != ASK => {
+                        at = step.guards;
+                        continue;
                     }
-                }
-                at = if truth & bit == 0 { step.no } else { step.yes };
+                    None => env.holds(&test.cond).ok()?,
+                };
+                asked |= bit;
+                truth |= u64::from(answer) << step.test;
             }
-            match at {
-                HOLDS => hold |= 1 << rule,
-                FAILS => {}
-                _ => return None,
-            }
+            at = if truth & bit == 0 { step.no } else { step.yes };
         }
-        Some(hold)
+        match at {
+            HOLDS => hold |= 1 << rule,
+            FAILS => {}
+            _ => return None,
+        }
+    }
+    Some(hold)
+}
+
+impl<'a> Request<'_, 'a> {
+    #[inline]
+    fn own(&self, root: Root, number: u16) -> Option<&'a Cell> {
+        match root {
+            Root::Principal => self.principal.get(usize::from(number)),
+            Root::Resource => self.resource.get(usize::from(number)),
+        }
     }
 
     #[inline]
     fn switch(&self, switch: &Switch) -> Option<(u64, u64)> {
-        let Data::Stored(record) = self.root(switch.root).1 else { return None };
-        match record.attributes.get(usize::from(switch.number))? {
-            Cell::Entity(slot) if self.snapshot.is_alone(*slot) => {
+        match self.own(switch.root, switch.number) {
+            Some(Cell::Entity(slot)) if self.env.snapshot.is_alone(*slot) => {
                 Some(switch.hold.get(*slot as usize).copied().unwrap_or_default())
             }
             _ => None,
         }
     }
 
-    /// What [`Env::holds`] gives, the usual forms first.
+    /// What [`Env::holds`] gives for the condition; none where it takes more than a look, or is an error.
     #[inline]
-    fn test(&self, cond: &'a Cond) -> Option<bool> {
-        let quick = match cond {
-            Cond::Flag(root, number, _) => match self.root(*root).1 {
-                Data::Stored(record) => match record.attributes.get(usize::from(*number)) {
-                    Some(Cell::Bool(b)) => Some(*b),
-                    _ => None,
-                },
-                _ => None,
+    fn look(&self, form: Form) -> Option<bool> {
+        Some(match form {
+            Form::Flag(root, number) => match self.own(root, number)? {
+                Cell::Bool(b) => *b,
+                _ => return None,
             },
-            Cond::HasOwn(root, number, _) => match self.root(*root).1 {
-                Data::Stored(record) => record.attributes.get(usize::from(*number)).map(|c| !matches!(c, Cell::Absent)),
-                _ => None,
-            },
-            Cond::Equal(pair) => match (self.place(&pair.0), self.place(&pair.1)) {
-                (Some(a), Some(b)) => Some(a == b),
-                _ => None,
-            },
-            Cond::Is(expr, name) => self.place(expr).map(|slot| slot == self.slot(*name)),
-            Cond::In(pair) => match (self.place(&pair.0), self.place(&pair.1)) {
-                (Some(a), Some(b)) => Some(self.within(Ent::Slot(a), Ent::Slot(b))),
-                _ => None,
-            },
-            Cond::Contains(pair) => match (&pair.0, self.place(&pair.1)) {
-                (Expr::Own(root, number, _), Some(slot)) => match self.root(*root).1 {
-                    Data::Stored(record) => match record.attributes.get(usize::from(*number)) {
-                        Some(Cell::Entities(slots)) => Some(sorted_contains(slots, slot)),
-                        _ => None,
-                    },
-                    _ => None,
-                },
-                _ => None,
-            },
-            _ => None,
-        };
-        quick.or_else(|| self.holds(cond).ok())
+            Form::Has(root, number) => !matches!(self.own(root, number)?, Cell::Absent),
+            Form::Same(a, b) => self.place(a)? == self.place(b)?,
+            Form::Within(a, b) => self.env.within(Ent::Slot(self.place(a)?), Ent::Slot(self.place(b)?)),
+            Form::Among(root, number, place) => {
+                sorted_contains(self.own(root, number)?.entities()?, self.place(place)?)
+            }
+            Form::Other => return None,
+        })
     }
 
-    /// The slot of the entity that an expression gives, where that takes but a look.
     #[inline]
-    fn place(&self, expr: &Expr) -> Option<u32> {
-        match expr {
-            Expr::Own(root, number, _) => match self.root(*root).1 {
-                Data::Stored(record) => match record.attributes.get(usize::from(*number)) {
-                    Some(Cell::Entity(slot)) => Some(*slot),
-                    _ => None,
-                },
+    fn place(&self, place: Place) -> Option<u32> {
+        match place {
+            Place::Own(root, number) => match self.own(root, number)? {
+                Cell::Entity(slot) => Some(*slot),
                 _ => None,
             },
-            Expr::Root(root) => match self.root(*root).0 {
+            Place::Root(root) => match self.env.root(root).0 {
                 Ent::Slot(slot) => Some(slot),
                 Ent::Foreign(_) => None,
             },
-            Expr::Name(name) => Some(self.slot(*name)),
-            _ => None,
+            Place::Name(name) => Some(self.env.slot(name)),
         }
     }
 }

@@ -53,7 +53,7 @@ impl Linked {
 
     /// An error if principal or resource is unknown.
     pub(crate) fn must_know(&self, principal: &EntityUid, resource: &Resource) -> Result<(), DecisionError> {
-        let known = |uid: &EntityUid| self.snapshot.find(uid).is_some_and(|slot| self.exists(Ent::Slot(slot)));
+        let known = |uid: &EntityUid| self.exists(self.meet(uid));
         if !known(principal) {
             let message = format!("principal `{principal}` is not stored");
             return Err(DecisionError::new(ErrorCode::UnknownPrincipal, message));
@@ -70,7 +70,7 @@ impl Linked {
     /// All stored entities that may do what the request asks, in no particular order.
     pub(crate) fn who_can(&self, request: &Request, now: Now<'_>) -> Result<Vec<EntityUid>, Failure> {
         if let Resource::Stored(handle) = &request.resource {
-            if self.slot(handle).is_none_or(|slot| !self.exists(Ent::Slot(slot))) {
+            if !self.exists(self.locate(handle)) {
                 let message = format!("resource `{}` is neither stored nor in the request", handle.uid());
                 return Err((DecisionError::new(ErrorCode::UnknownResource, message), None));
             }
@@ -86,7 +86,7 @@ impl Linked {
         now: Now<'_>,
     ) -> Result<Vec<EntityUid>, Failure> {
         let principal = request.principal();
-        if self.slot(&request.principal).is_none_or(|slot| !self.exists(Ent::Slot(slot))) {
+        if !self.exists(self.locate(&request.principal)) {
             let message = format!("principal `{principal}` is not stored");
             return Err((DecisionError::new(ErrorCode::UnknownPrincipal, message), None));
         }
@@ -99,7 +99,7 @@ impl Linked {
 
     fn sweep(&self, request: &Request, part: Part, of: Option<u32>, now: Now<'_>) -> Result<Vec<EntityUid>, Failure> {
         let strict = self.bundle.mode() == ErrorMode::Strict;
-        let action = self.action(self.ent(&request.action));
+        let action = self.action(self.locate(&request.action).ent);
         let Some(declared) = action.filter(|a| !a.principals.is_empty() && !a.resources.is_empty()) else {
             let message = format!("`{}` is not an action of the schema", request.action());
             return Err((DecisionError::new(ErrorCode::InvalidRequest, message), None));

@@ -1,7 +1,6 @@
 //! Changing a snapshot: entities put in and taken out, then checked together.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 
 use super::error::Faults;
 use super::record::{self, Record};
@@ -54,10 +53,10 @@ impl<'a> Edit<'a> {
         };
         let (mut gone, parents) = (Vec::new(), old.parents.clone());
         record::references(&self.next, old, &mut gone);
-        let named = Record::named(old.generation, old.type_id, &old.id, old.pinned);
+        let named = Record::named(old.generation, old.type_id, old.id.as_str(), old.pinned);
         self.count(&gone, &[], &parents, &[]);
         if let Some(place) = self.next.table.slot_mut(slot) {
-            place.record = Some(Arc::new(named));
+            place.record = Some(named.sealed());
             self.next.stored -= 1;
         }
         if !parents.is_empty() {
@@ -109,7 +108,7 @@ impl<'a> Edit<'a> {
         self.next.stored += usize::from(!old.stored);
         drop(old);
         if let Some(place) = self.next.table.slot_mut(slot) {
-            place.record = Some(Arc::new(record));
+            place.record = Some(record.sealed());
         }
     }
 
@@ -312,7 +311,7 @@ impl<'a> Edit<'a> {
             }
             ancestors.extend(seen);
             ancestors.sort_unstable();
-            let record = Arc::new(record.copy().with_ancestors(ancestors.clone()));
+            let record = record.copy().with_ancestors(ancestors.clone()).sealed();
             if let Some(place) = self.next.table.slot_mut(slot) {
                 place.record = Some(record);
             }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
-use crate::bundle::layout::NOWHERE;
+use crate::bundle::layout::{NOWHERE, NUMBERED};
 use crate::model::{Entity, EntityUid, Timestamp, Value};
 
-/// What is known under an interned uid.
-#[derive(Debug)]
-pub(crate) struct Record {
+/// What is known under an interned uid. All in one piece, so that a decision has one place to fetch; while it is made or
+/// changed, attributes are in a vector.
+#[derive(Debug, Clone)]
+pub(crate) struct Record<C: ?Sized = [Cell]> {
     /// Unlike that of every other uid that was ever interned in this process.
     pub(crate) generation: u64,
     pub(crate) type_id: u32,
@@ -17,18 +18,58 @@ pub(crate) struct Record {
     pub(crate) stored: bool,
     /// Whether the snapshot keeps the slot although nothing refers to it.
     pub(super) pinned: bool,
-    pub(crate) id: Box<str>,
-    /// By the numbers of the type's layout.
-    pub(crate) attributes: Box<[Cell]>,
+    pub(crate) id: Id,
     /// Direct parents, sorted.
     pub(crate) parents: Box<[u32]>,
     /// All ancestors, sorted, where there are more than the parents.
     further: Option<Box<[u32]>>,
     extra: Option<Box<Extra>>,
+    /// By the numbers of the type's layout.
+    pub(crate) attributes: C,
+}
+
+/// The id of an entity. Most are short.
+#[derive(Debug, Clone)]
+pub(crate) enum Id {
+    Short(u8, [u8; Id::SHORT]),
+    Long(Box<str>),
+}
+
+impl Id {
+    const SHORT: usize = 38;
+
+    fn new(id: &str) -> Self {
+        let mut bytes = [0; Self::SHORT];
+        match (bytes.get_mut(..id.len()), u8::try_from(id.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(id.as_bytes());
+                Id::Short(len, bytes)
+            }
+            _ => Id::Long(id.into()),
+        }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Id::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Id::Long(id) => id.as_bytes(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, id: &str) -> bool {
+        self.bytes() == id.as_bytes()
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // INVARIANT: the bytes are those of a text.
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
 }
 
 /// Tags, and attributes that the schema does not declare.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Extra {
     attributes: BTreeMap<Arc<str>, Cell>,
     tags: BTreeMap<Arc<str>, Cell>,
@@ -46,13 +87,40 @@ pub(crate) enum Cell {
     Datetime(i64),
     Duration(i64),
     Decimal(i64),
-    /// A set of entities only, sorted.
+    /// A set of so many entities only, sorted.
+    Few(u8, [u32; Cell::FEW]),
+    /// A larger one.
     Entities(Box<Box<[u32]>>),
     /// Any other value: text, set, record, address.
     Other(Box<Value>),
 }
 
-impl Record {
+impl Cell {
+    const FEW: usize = 3;
+
+    fn of_entities(slots: Vec<u32>) -> Self {
+        let mut few = [0; Self::FEW];
+        match (few.get_mut(..slots.len()), u8::try_from(slots.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(&slots);
+                Cell::Few(len, few)
+            }
+            _ => Cell::Entities(Box::new(slots.into_boxed_slice())),
+        }
+    }
+
+    /// The entities of a set of entities only, sorted.
+    #[inline]
+    pub(crate) fn entities(&self) -> Option<&[u32]> {
+        match self {
+            Cell::Few(len, slots) => slots.get(..usize::from(*len)),
+            Cell::Entities(slots) => Some(slots),
+            _ => None,
+        }
+    }
+}
+
+impl Record<Vec<Cell>> {
     /// A uid of which nothing is stored.
     pub(super) fn named(generation: u64, type_id: u32, id: &str, pinned: bool) -> Self {
         Self {
@@ -60,39 +128,17 @@ impl Record {
             type_id,
             stored: false,
             pinned,
-            id: id.into(),
-            attributes: Box::new([]),
+            id: Id::new(id),
+            attributes: Vec::new(),
             parents: Box::new([]),
             further: None,
             extra: None,
         }
     }
 
-    /// All ancestors, sorted.
-    #[inline]
-    pub(crate) fn ancestors(&self) -> &[u32] {
-        self.further.as_deref().unwrap_or(&self.parents)
-    }
-
     pub(super) fn with_ancestors(mut self, ancestors: Vec<u32>) -> Self {
         self.further = (*ancestors != *self.parents).then(|| ancestors.into_boxed_slice());
         self
-    }
-
-    /// The same, but for what `change` changes of it.
-    pub(super) fn copy(&self) -> Self {
-        let extra = |e: &Extra| Box::new(Extra { attributes: e.attributes.clone(), tags: e.tags.clone() });
-        Self {
-            generation: self.generation,
-            type_id: self.type_id,
-            stored: self.stored,
-            pinned: self.pinned,
-            id: self.id.clone(),
-            attributes: self.attributes.clone(),
-            parents: self.parents.clone(),
-            further: self.further.clone(),
-            extra: self.extra.as_deref().map(extra),
-        }
     }
 
     /// An action, with all the groups it is in.
@@ -104,6 +150,51 @@ impl Record {
     pub(super) fn pinned(mut self, pinned: bool) -> Self {
         self.pinned = pinned;
         self
+    }
+
+    /// In one piece.
+    pub(super) fn sealed(self) -> Arc<Record> {
+        macro_rules! by_length {
+            ($($n:literal)*) => {
+                match self.attributes.len() {
+                    $(0..=$n => self.sized::<$n>(),)*
+                    // INVARIANT: a layout numbers no more.
+                    _ => self.sized::<NUMBERED>(),
+                }
+            };
+        }
+        by_length!(0 1 2 3 4 5 6 7 8 9 10 11 12 14 16 20 24 32 48)
+    }
+
+    /// With room for `N` attributes, those beyond its own absent.
+    fn sized<const N: usize>(self) -> Arc<Record> {
+        let Self { generation, type_id, stored, pinned, id, parents, further, extra, attributes } = self;
+        let mut cells = attributes.into_iter();
+        let attributes: [Cell; N] = std::array::from_fn(|_| cells.next().unwrap_or(Cell::Absent));
+        Arc::new(Record { generation, type_id, stored, pinned, id, parents, further, extra, attributes })
+    }
+}
+
+impl Record {
+    /// All ancestors, sorted.
+    #[inline]
+    pub(crate) fn ancestors(&self) -> &[u32] {
+        self.further.as_deref().unwrap_or(&self.parents)
+    }
+
+    /// A copy that can be changed.
+    pub(super) fn copy(&self) -> Record<Vec<Cell>> {
+        Record {
+            generation: self.generation,
+            type_id: self.type_id,
+            stored: self.stored,
+            pinned: self.pinned,
+            id: self.id.clone(),
+            parents: self.parents.clone(),
+            further: self.further.clone(),
+            extra: self.extra.clone(),
+            attributes: self.attributes.to_vec(),
+        }
     }
 
     /// The attribute with this number in the type's layout, else by this name.
@@ -128,10 +219,10 @@ pub(super) fn encode(
     entity: &Entity,
     old: &Record,
     references: &mut Vec<u32>,
-) -> Option<Record> {
+) -> Option<Record<Vec<Cell>>> {
     let type_id = old.type_id;
     let layout = Arc::clone(snapshot.layout());
-    let mut attributes = vec![Cell::Absent; layout.attributes(type_id).len()];
+    let mut attributes = vec![Cell::Absent; layout.attributes(type_id).len().min(NUMBERED)];
     let mut extra = Extra::default();
     for (name, value) in entity.attributes() {
         let cell = cell(snapshot, value, references)?;
@@ -157,7 +248,7 @@ pub(super) fn encode(
         stored: true,
         pinned: old.pinned,
         id: old.id.clone(),
-        attributes: attributes.into_boxed_slice(),
+        attributes,
         parents: parents.into_boxed_slice(),
         further: None,
         extra: (!plain).then(|| Box::new(extra)),
@@ -185,7 +276,7 @@ fn cell(snapshot: &mut Snapshot, value: &Value, references: &mut Vec<u32>) -> Op
                 }
             }
             slots.sort_unstable();
-            Cell::Entities(Box::new(slots.into_boxed_slice()))
+            Cell::of_entities(slots)
         }
         other => {
             let mut known = Some(());
@@ -201,7 +292,7 @@ pub(super) fn references(snapshot: &Snapshot, record: &Record, out: &mut Vec<u32
     for (_, cell) in cells(record) {
         match cell {
             Cell::Entity(slot) => out.push(*slot),
-            Cell::Entities(slots) => out.extend(slots.iter()),
+            Cell::Few(..) | Cell::Entities(_) => out.extend(cell.entities().unwrap_or_default()),
             Cell::Other(value) => value.for_each_entity(&mut |uid| out.extend(snapshot.find(uid))),
             _ => {}
         }
@@ -220,7 +311,7 @@ pub(super) fn names_of_references(snapshot: &Snapshot, record: &Record, slot: u3
     let layout = snapshot.layout().attributes(record.type_id);
     let refers = |cell: &Cell| match cell {
         Cell::Entity(s) => *s == slot,
-        Cell::Entities(slots) => slots.contains(&slot),
+        Cell::Few(..) | Cell::Entities(_) => cell.entities().is_some_and(|slots| slots.contains(&slot)),
         Cell::Other(value) => {
             let mut found = false;
             value.for_each_entity(&mut |uid| found |= snapshot.find(uid) == Some(slot));
@@ -270,7 +361,9 @@ pub(crate) fn value(snapshot: &Snapshot, cell: &Cell) -> Option<Value> {
         Cell::Datetime(ms) => Value::Datetime(Timestamp::any(*ms)),
         Cell::Duration(ms) => Value::Duration(*ms),
         Cell::Decimal(n) => Value::Decimal(*n),
-        Cell::Entities(slots) => Value::Set(slots.iter().filter_map(entity).collect()),
+        Cell::Few(..) | Cell::Entities(_) => {
+            Value::Set(cell.entities().unwrap_or_default().iter().filter_map(entity).collect())
+        }
         Cell::Other(value) => (**value).clone(),
     })
 }

@@ -1,6 +1,5 @@
 //! The immutable state of the entities: what decisions read.
 
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -48,16 +47,6 @@ fn next_generation() -> u64 {
     GENERATION.fetch_add(1, Ordering::Relaxed)
 }
 
-/// The hash of a uid, under a key drawn once in each process.
-#[inline]
-pub(super) fn hash(type_name: &str, id: &str) -> u64 {
-    static KEY: OnceLock<foldhash::fast::RandomState> = OnceLock::new();
-    let mut hasher = KEY.get_or_init(foldhash::fast::RandomState::default).build_hasher();
-    id.hash(&mut hasher);
-    type_name.hash(&mut hasher);
-    hasher.finish()
-}
-
 impl Snapshot {
     /// A snapshot without entities.
     pub fn empty() -> Self {
@@ -83,7 +72,7 @@ impl Snapshot {
             snapshot.intern_as(uid, true);
         }
         for (slot, groups) in layout.groups() {
-            let record = snapshot.record(*slot).map(|r| Arc::new(r.copy().in_groups(groups)));
+            let record = snapshot.record(*slot).map(|r| r.copy().in_groups(groups).sealed());
             if let (Some(record), Some(place)) = (record, snapshot.table.slot_mut(*slot)) {
                 place.record = Some(record);
             }
@@ -177,7 +166,7 @@ impl Snapshot {
         let pins: Arc<[u32]> = uids.iter().filter_map(|uid| self.intern_as(uid, true)).collect();
         self.pins = Arc::clone(&pins);
         for slot in before.iter().filter(|slot| !pins.contains(slot)) {
-            let record = self.record(*slot).map(|r| Arc::new(r.copy().pinned(false)));
+            let record = self.record(*slot).map(|r| r.copy().pinned(false).sealed());
             if let (Some(record), Some(place)) = (record, self.table.slot_mut(*slot)) {
                 place.record = Some(record);
             }
@@ -193,10 +182,16 @@ impl Snapshot {
     /// The slot of a uid that is stored, referred to or named.
     #[inline]
     pub(crate) fn find(&self, uid: &EntityUid) -> Option<u32> {
-        let hash = hash(uid.type_name(), uid.id());
-        self.index.find(hash, |slot| {
-            let record = self.record(slot);
-            record.is_some_and(|r| *r.id == *uid.id() && self.type_name(r.type_id) == Some(uid.type_name()))
+        self.find_record(uid).map(|(slot, _)| slot)
+    }
+
+    /// The slot of a uid, with what is known under it.
+    #[inline]
+    pub(crate) fn find_record(&self, uid: &EntityUid) -> Option<(u32, &Record)> {
+        self.index.find(uid.hashed(), |slot| {
+            let record = self.record(slot)?;
+            let same = record.id.is(uid.id()) && self.type_name(record.type_id) == Some(uid.type_name());
+            same.then_some((slot, record))
         })
     }
 
@@ -257,14 +252,14 @@ impl Snapshot {
     fn intern_as(&mut self, uid: &EntityUid, pinned: bool) -> Option<u32> {
         if let Some(slot) = self.find(uid) {
             let record = self.record(slot).filter(|r| pinned && !r.pinned);
-            if let Some(record) = record.map(|r| Arc::new(r.copy().pinned(true))) {
+            if let Some(record) = record.map(|r| r.copy().pinned(true).sealed()) {
                 self.table.slot_mut(slot)?.record = Some(record);
             }
             return Some(slot);
         }
         let type_id = self.type_id(uid.type_name())?;
-        let slot = self.table.take(Arc::new(Record::named(next_generation(), type_id, uid.id(), pinned)))?;
-        self.index.insert(hash(uid.type_name(), uid.id()), slot);
+        let slot = self.table.take(Record::named(next_generation(), type_id, uid.id(), pinned).sealed())?;
+        self.index.insert(uid.hashed(), slot);
         Some(slot)
     }
 
@@ -277,7 +272,7 @@ impl Snapshot {
             return;
         }
         if let Some(type_name) = self.type_name(record.type_id) {
-            self.index.remove(hash(type_name, &record.id), slot);
+            self.index.remove(crate::model::hash(type_name, record.id.as_str()), slot);
             self.table.release(slot);
         }
     }
@@ -290,8 +285,8 @@ impl Snapshot {
     pub(super) fn uid_of(&self, slot: u32, record: &Record) -> EntityUid {
         match (self.layout.fixed().get(slot as usize), self.shared_type_name(record.type_id)) {
             (Some(uid), _) => uid.clone(),
-            (None, Some(name)) => EntityUid::unchecked(Arc::clone(name), &*record.id),
-            (None, None) => EntityUid::unchecked("", &*record.id),
+            (None, Some(name)) => EntityUid::unchecked(Arc::clone(name), record.id.as_str()),
+            (None, None) => EntityUid::unchecked("", record.id.as_str()),
         }
     }
 
@@ -341,12 +336,12 @@ impl Snapshot {
                 }
             }
             None => {
-                record = Record::named(record.generation, record.type_id, &record.id, true);
+                record = Record::named(record.generation, record.type_id, record.id.as_str(), true);
                 next.stored -= 1;
             }
         }
         if let Some(place) = next.table.slot_mut(slot) {
-            place.record = Some(Arc::new(record));
+            place.record = Some(record.sealed());
         }
         next
     }

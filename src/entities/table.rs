@@ -157,12 +157,12 @@ impl Index {
         at
     }
 
-    /// The first slot under `hash` that `is` the one looked for.
+    /// What `is` gives for the first slot under `hash` that is the one looked for.
     #[inline]
-    pub(super) fn find(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(super) fn find<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T>) -> Option<T> {
         let (leaf, hash) = self.leaf(hash);
         let entries = leaf.get(Self::start(leaf, hash)..)?;
-        entries.iter().take_while(|e| e.hash == hash).map(|e| e.slot).find(|slot| is(*slot))
+        entries.iter().take_while(|e| e.hash == hash).find_map(|e| is(e.slot))
     }
 
     fn change(&mut self, hash: u64, change: impl FnOnce(&[Entry], usize, u32) -> Leaf) {

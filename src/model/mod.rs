@@ -14,7 +14,7 @@ pub use request::{Handle, Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};
 pub use value::{Timestamp, Value};
 
-pub(crate) use uid::is_name;
+pub(crate) use uid::{hash, is_name};
 pub(crate) use value::{parse_datetime, parse_decimal, parse_duration, parse_ip};
 
 use std::collections::{BTreeMap, BTreeSet};

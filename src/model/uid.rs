@@ -1,8 +1,10 @@
 //! Entity uids: a type name and an id.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The uid of an entity: its type, such as `Grc::Member`, and its id.
 ///
@@ -14,10 +16,47 @@ use std::sync::Arc;
 /// assert_eq!(uid, EntityUid::new("Grc::Member", "m-1")?);
 /// # Ok::<(), bailiwick::UidError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Eq)]
 pub struct EntityUid {
     type_name: Arc<str>,
     id: Arc<str>,
+    /// Of both, under a key drawn once in each process: so that looking the uid up again costs little.
+    hash: u64,
+}
+
+impl PartialEq for EntityUid {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.id == other.id && self.type_name == other.type_name
+    }
+}
+
+impl Hash for EntityUid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl PartialOrd for EntityUid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EntityUid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&*self.type_name, &*self.id).cmp(&(&*other.type_name, &*other.id))
+    }
+}
+
+/// The hash of a uid, under the key of this process.
+#[inline]
+pub(crate) fn hash(type_name: &str, id: &str) -> u64 {
+    static KEY: OnceLock<foldhash::fast::RandomState> = OnceLock::new();
+    let mut hasher = KEY.get_or_init(foldhash::fast::RandomState::default).build_hasher();
+    id.hash(&mut hasher);
+    type_name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Why a text is no entity uid.
@@ -49,7 +88,14 @@ impl EntityUid {
 
     /// A uid whose type name is known to be a name.
     pub(crate) fn unchecked(type_name: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
-        Self { type_name: type_name.into(), id: id.into() }
+        let (type_name, id) = (type_name.into(), id.into());
+        Self { hash: hash(&type_name, &id), type_name, id }
+    }
+
+    /// The hash of both, in this process.
+    #[inline]
+    pub(crate) fn hashed(&self) -> u64 {
+        self.hash
     }
 
     /// The type, with its namespace: `Grc::Member`.
