@@ -125,6 +125,29 @@ pub(crate) fn compile(
     program
 }
 
+/// Compiles single conditions, for any request.
+pub(super) struct Conditions<'a> {
+    layout: &'a Layout,
+    shared: Shared,
+}
+
+impl<'a> Conditions<'a> {
+    /// `literals` are those of the program.
+    pub(super) fn new(layout: &'a Layout, literals: &[EntityUid]) -> Self {
+        let numbers = literals.iter().cloned().zip(0..).collect();
+        Self { layout, shared: Shared { literals: literals.to_vec(), numbers, keys: HashMap::new() } }
+    }
+
+    /// None where it is not understood, or names an entity that no compiled policy names.
+    pub(super) fn compile(&mut self, expr: &pst::Expr) -> Option<Cond> {
+        let known = self.shared.literals.len();
+        let condition = Lowering { layout: self.layout, known: None, shared: &mut self.shared }.cond(expr).ok();
+        let strange = self.shared.literals.split_off(known);
+        self.shared.numbers.retain(|uid, _| !strange.contains(uid));
+        condition.filter(|_| strange.is_empty())
+    }
+}
+
 fn rule(source: &Source, condition: Arc<Cond>) -> Rule {
     Rule { rank: source.rank, forbid: source.body.effect == pst::Effect::Forbid, condition }
 }

@@ -5,6 +5,7 @@
 
 mod cedar;
 mod eval;
+pub(crate) mod explain;
 mod sweep;
 
 use std::collections::HashMap;
