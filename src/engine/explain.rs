@@ -362,10 +362,10 @@ impl Eyes<'_, '_> {
         }
     }
 
-    /// What the entity belongs to that stands left of an `in`. Which groups an action is in, the schema says.
+    /// What the entity belongs to that stands left of an `in`. Of actions, and of those it lists, the schema says it.
     fn above(&self, expr: &pst::Expr, say: &mut dyn FnMut(String, Sight)) {
         let (Some(path), Ok(Value::Entity(uid))) = (path(expr), self.value(expr)) else { return };
-        if uid.is_action() {
+        if uid.is_action() || self.linked.snapshot.layout().fixed_id(&uid).is_some() {
             return;
         }
         let mut all: BTreeSet<EntityUid> = BTreeSet::new();

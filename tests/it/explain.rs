@@ -280,3 +280,17 @@ fn a_request_that_is_not_put_to_the_policies_has_only_its_error() {
     assert_eq!(explanation["decision"]["errors"][0]["code"], "unknown_principal");
     assert_eq!((&explanation["determining"], &explanation["nearest"]), (&json!([]), &json!([])));
 }
+
+#[test]
+fn long_chains_and_deep_brackets_are_explained_on_any_stack() {
+    let last = |condition: &str| when(condition).last().map(|(text, _, _, value)| (text.clone(), *value));
+    let false_one = Some(("1 == 2".to_owned(), Some(false)));
+    assert_eq!(last(&format!("{}1 == 2", "true && ".repeat(990))), false_one);
+    assert_eq!(last(&format!("{}1 == 2{}", "(true && ".repeat(60), ")".repeat(60))), false_one);
+    assert_eq!(last(&format!("{}1 == 2", "if false then true else ".repeat(300))), false_one);
+    // Many alternatives are counted, not listed.
+    let policy =
+        format!("@id(\"one\") permit (principal, action, resource) when {{ {}1 == 2 }};", "1 == 3 || ".repeat(90));
+    let explanation = explained(ErrorMode::Cedar, &policy);
+    assert_eq!((explanation.nearest()[0].clauses().len(), explanation.nearest()[0].more()), (8, 83));
+}
