@@ -7,9 +7,13 @@ use std::cell::OnceCell;
 use std::sync::OnceLock;
 
 use crate::authorizer::Authorizer;
+use crate::bundle::types::Types;
+use crate::bundle::Bundle;
 use crate::engine::{self, Linked, Now};
+use crate::entities::{request_from_parts, Part};
 use crate::model::{
-    grc, Decision, DecisionError, EntityUid, ErrorCode, Explanation, Handle, Request, Resource, Timestamp, Value,
+    grc, Decision, DecisionError, EntityUid, ErrorCode, Explanation, Handle, Json, Request, RequestError, Resource,
+    Timestamp, Value,
 };
 
 /// Which part of an answer is wanted: those after a uid, in the order of type and id, and how many at most.
@@ -110,6 +114,30 @@ impl QueryError {
 
 /// Attributes of a request's context.
 pub type Context<'a> = &'a [(&'a str, Value)];
+
+/// Reads a context that is not of one action: each attribute as the first action that declares it has it, in the order
+/// of their ids.
+///
+/// # Errors
+/// When it is no object, or an attribute cannot be read.
+pub fn context_from_tree(bundle: &Bundle, context: &Json) -> Result<Vec<(String, Value)>, RequestError> {
+    let Json::Object(fields) = context else {
+        return Err(RequestError::new(format!("`context`: expected an object, found {}", context.kind())));
+    };
+    let nothing = EntityUid::unchecked("Nothing", "");
+    let types = bundle.inner.types.as_deref();
+    let mut out = Vec::with_capacity(fields.len());
+    for field in fields {
+        let declares = |types: &Types| {
+            let mut actions = types.actions.iter();
+            actions.find(|(_, of)| of.context.fields.contains_key(&field.0)).map(|(uid, _)| uid.clone())
+        };
+        let action = types.and_then(declares).unwrap_or_else(|| nothing.clone());
+        let (one, part) = (Json::Object(vec![field.clone()]), || Part::Uid(&nothing));
+        out.extend(request_from_parts(bundle, part(), Part::Uid(&action), part(), Some(&one))?.context);
+    }
+    Ok(out)
+}
 
 fn request(principal: Handle, action: &EntityUid, resource: Resource, context: Context<'_>) -> Request {
     let request = Request::new(principal, action.clone(), resource);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bailiwick::entities::{request_from_parts, Part};
 use bailiwick::model::Json;
+use bailiwick::query::context_from_tree;
 use bailiwick::{Authorizer, Bundle, EntityUid, Request, Snapshot, Value};
 
 use crate::{bundle, refused, unusable, Errors};
@@ -95,28 +96,10 @@ fn json(what: &str, text: &str) -> Result<Json, String> {
     serde_json::from_str(text).map_err(|e| format!("{what} cannot be read: {e}"))
 }
 
-/// A context that is not of one action: each attribute is read as the first action that declares it has it.
+/// A context that is not of one action.
 pub(crate) fn context_of_any(bundle: &Bundle, text: Option<&str>) -> Result<Vec<(String, Value)>, String> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    let Json::Object(fields) = json("`--context`", text)? else {
-        return Err("`--context` is no object".into());
-    };
-    let nothing = EntityUid::new("Nothing", "").map_err(|e| e.to_string())?;
-    let none = EntityUid::new("Action", "").map_err(|e| e.to_string())?;
-    let mut out = Vec::new();
-    for field in fields {
-        let name = field.0.clone();
-        let one = Json::Object(vec![field]);
-        let read = |action: &EntityUid| {
-            let (nothing, action) = (|| Part::Uid(&nothing), Part::Uid(action));
-            let request = request_from_parts(bundle, nothing(), action, nothing(), Some(&one));
-            let request = request.map_err(|e| e.to_string())?;
-            request.context().get(&name).cloned().ok_or_else(|| format!("`--context`: `{name}` has no value"))
-        };
-        // Of no action: what the text is by itself, if it is anything.
-        let plain = read(&none);
-        let typed = bundle.actions().iter().filter_map(|action| read(action).ok()).find(|v| Ok(v) != plain.as_ref());
-        out.push((name.clone(), typed.map_or(plain, Ok)?));
+    match text {
+        None => Ok(Vec::new()),
+        Some(text) => context_from_tree(bundle, &json("`--context`", text)?).map_err(|e| e.to_string()),
     }
-    Ok(out)
 }
