@@ -3,6 +3,7 @@
 //! The text is split, not the parsed policy, which has no places. What is then compiled is the text of each clause, so
 //! that a clause and what is said of it cannot be about two things.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cedar_policy::pst;
@@ -52,18 +53,25 @@ pub(crate) enum Tree {
 pub(crate) struct Dissector<'a> {
     bundle: &'a Bundle,
     conditions: Conditions<'a>,
+    /// Where the lines of the policy files begin.
+    lines: HashMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Dissector<'a> {
     pub(crate) fn new(bundle: &'a Bundle) -> Self {
         let literals = &bundle.inner.program().literals;
-        Self { bundle, conditions: Conditions::new(&bundle.inner.layout, literals) }
+        let lines = bundle.sources().policies().iter().map(|source| {
+            let starts = source.text().match_indices('\n').map(|(at, _)| at + 1);
+            (source.name(), std::iter::once(0).chain(starts).collect())
+        });
+        Self { bundle, conditions: Conditions::new(&bundle.inner.layout, literals), lines: lines.collect() }
     }
 
     /// The policy in clauses; none where its text cannot be found or split.
     pub(crate) fn dissect(&mut self, policy: &Policy) -> Option<Dissected> {
         let source = self.bundle.sources().policies().iter().find(|s| *s.name == *policy.file)?;
-        let line: usize = source.text().split_inclusive('\n').take(policy.line.checked_sub(1)?).map(str::len).sum();
+        let lines = self.lines.get(source.name())?;
+        let line = *lines.get(policy.line.checked_sub(1)?)?;
         let start = line + source.text().get(line..)?.find(&policy.text)?;
         let tokens = tokens(&policy.text);
         let mut splitter = Splitter { text: &policy.text, found: Vec::new(), part: Part::Scope };
@@ -72,7 +80,10 @@ impl<'a> Dissector<'a> {
         let mut clauses = Vec::with_capacity(exprs.len());
         for (found, expr) in splitter.found.into_iter().zip(exprs) {
             let condition = self.conditions.compile(&expr);
-            let place = source.place(start + found.at);
+            let at = start + found.at;
+            let line = lines.partition_point(|start| *start <= at);
+            let before = source.text().get(*lines.get(line.checked_sub(1)?)?..at)?;
+            let place = (line, before.chars().count() + 1);
             clauses.push(Clause { text: found.text, place, part: found.part, condition, expr });
         }
         Some(Dissected { clauses, scope, conditions })

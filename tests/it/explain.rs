@@ -186,6 +186,7 @@ fn the_first_clause_that_was_false_is_told_with_its_place() {
         when("if principal has box then principal.box.deep == 1 else if resource.open then true else 1 == 3"),
         told("1 == 3", 4, 88, false)
     );
+    assert_eq!(when("if 1 == 1 then if 1 == 2 then true else 1 == 5 else true"), told("1 == 5", 4, 41, false));
     // Of alternatives the first false clause of each.
     assert_eq!(when("(1 == 1 && 1 == 2) || 1 == 3 && 1 == 4"), {
         let mut both = told("1 == 2", 4, 12, false);
