@@ -198,6 +198,20 @@ fn explain_tells_the_clause_its_place_and_what_it_saw() {
 }
 
 #[test]
+fn the_readmes_show_what_these_commands_print() {
+    let explained = run(&["explain", "--entities", ENTITIES, "--requests", REQUESTS, "--line", "11"]).out;
+    let document = "Grc::PolicyDocument::\"remote-work\"";
+    let who = run(&["who-can", "approve", document, "--entities", ENTITIES]).out;
+    let (eli, acme) = ("Grc::Member::\"eli\"", "Grc::Organization::\"acme\"");
+    let what = run(&["what-can", eli, acme, "--entities", ENTITIES]).out;
+    let read = |name: &str| std::fs::read_to_string(Path::new(REPOSITORY).join(name)).expect("a text");
+    let shown = |text: &str| format!("```text\n{text}```\n");
+    let (readme, reviewers) = (read("README.md"), read("policies/README.md"));
+    assert!(readme.contains(&shown(&explained)) && reviewers.contains(&shown(&explained)), "{explained}");
+    assert!(readme.contains(&shown(&(who.clone() + &what))), "{who}{what}");
+}
+
+#[test]
 fn questions_to_many_are_answered_by_pages() {
     let acme = "Grc::Organization::\"acme\"";
     let who = |more: &[&str]| run(&[&["who-can", "viewOrganization", acme, "--entities", ENTITIES], more].concat());
