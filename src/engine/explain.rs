@@ -2,13 +2,14 @@
 //! do not add up to what the decision says of it, the policy is told as a whole.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use cedar_policy::pst;
 
 use super::eval::Env;
 use super::{decide, prepare, Linked};
-use crate::bundle::clauses::{Clause, Dissected, Dissector, Tree, Wanted};
+use crate::bundle::clauses::{Clause, Dissector, Tree, Wanted};
 use crate::bundle::{on_big_stack, Policy};
 use crate::model::{
     clip, ClauseReason, Decision, DecisionError, Entity, EntityUid, Explanation, Part, PolicyReason, Request, Resource,
@@ -113,15 +114,25 @@ impl<'a> Explainer<'a> {
     /// The permits that came nearest, and how many have a scope that allows the request.
     fn nearest(&mut self, errors: &BTreeSet<&str>) -> (Vec<PolicyReason>, usize) {
         let bundle = &self.linked.bundle;
-        let mut near: Vec<(usize, PolicyReason)> = Vec::new();
-        for id in bundle.deciding(self.request) {
-            let permit = bundle.policy(&id).filter(|p| !p.is_forbid() && !errors.contains(p.id()));
-            near.extend(permit.and_then(|policy| self.fell_short(policy)));
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        let deciding: HashSet<Arc<str>> = bundle.deciding(self.request).into_iter().collect();
+        let permits = || bundle.policies().iter().filter(|p| !p.is_forbid() && !errors.contains(p.id()));
+        for policy in permits().filter(|p| deciding.contains(p.id())) {
+            let short = self.fell_short(policy);
+            if short.1.in_scope {
+                near.push(short)
+            } else {
+                far.push(short)
+            }
         }
         let in_scope = near.len();
         if near.is_empty() {
-            let permits = bundle.policies().iter().filter(|p| !p.is_forbid() && !errors.contains(p.id()));
-            near.extend(permits.filter_map(|policy| self.out_of_scope(policy)));
+            near = far;
+            let others = permits().filter(|p| !deciding.contains(p.id()));
+            near.extend(others.map(|policy| {
+                let (left, reason) = self.fell_short(policy);
+                (left, PolicyReason { in_scope: false, ..reason })
+            }));
         }
         near.sort_by(|(left, a), (left_too, b)| {
             (Reverse(a.held), left, &a.id).cmp(&(Reverse(b.held), left_too, &b.id))
@@ -129,33 +140,26 @@ impl<'a> Explainer<'a> {
         (near.into_iter().map(|(_, reason)| reason).take(NEAREST).collect(), in_scope)
     }
 
-    /// A permit whose scope allows the request and that did not apply, with the number of clauses that were left.
-    fn fell_short(&mut self, policy: &Policy) -> Option<(usize, PolicyReason)> {
-        let whole = || Some((0, told_whole(policy, Ok(false))));
+    /// A permit that did not apply, with the number of clauses that were left: the first one that was not as it had to
+    /// be, or the parts of the scope that do not allow the request.
+    fn fell_short(&mut self, policy: &Policy) -> (usize, PolicyReason) {
+        let whole = || (0, told_whole(policy, Ok(false)));
         let Some(dissected) = self.dissector.dissect(policy) else { return whole() };
         let judge = Judge { env: &self.env, clauses: &dissected.clauses };
-        if judge.progress(&dissected.scope).1.is_some() {
-            return None;
+        let mut why = Vec::new();
+        for wanted in dissected.scope.iter().filter(|wanted| judge.is_as_wanted(wanted) != Ok(true)) {
+            judge.why(&wanted.tree, !wanted.value, &mut why);
+        }
+        if !why.is_empty() {
+            // Of three parts, those that ask for nothing allow it too.
+            let reason = PolicyReason { held: 3 - why.len().min(3), in_scope: false, ..reason(policy) };
+            return (why.len(), self.with(reason, &judge, &why));
         }
         let (held, stop) = judge.progress(&dissected.conditions);
         let Some(Ok(wanted)) = stop else { return whole() };
-        let mut why = Vec::new();
         judge.why(&wanted.tree, !wanted.value, &mut why);
         let reason = PolicyReason { held, ..self.with(reason(policy), &judge, &why) };
-        Some((dissected.conditions.len() - held, reason))
-    }
-
-    /// A permit whose scope does not allow the request: the parts of the scope that do not.
-    fn out_of_scope(&mut self, policy: &Policy) -> Option<(usize, PolicyReason)> {
-        let Dissected { clauses, scope, .. } = self.dissector.dissect(policy)?;
-        let judge = Judge { env: &self.env, clauses: &clauses };
-        let mut why = Vec::new();
-        for wanted in scope.iter().filter(|wanted| judge.is_as_wanted(wanted) != Ok(true)) {
-            judge.why(&wanted.tree, !wanted.value, &mut why);
-        }
-        // Of three parts, those that ask for nothing allow it too.
-        let reason = PolicyReason { held: 3 - why.len().min(3), in_scope: false, ..reason(policy) };
-        Some((why.len(), self.with(reason, &judge, &why)))
+        (dissected.conditions.len() - held, reason)
     }
 
     fn with(&self, reason: PolicyReason, judge: &Judge<'_>, clauses: &[usize]) -> PolicyReason {
