@@ -14,11 +14,14 @@ pub mod review;
 pub use authorizer::{Authorizer, Clock, Health, RefreshError, SystemClock};
 pub use bundle::{Bundle, BundleError, ErrorMode, Finding, Policy, Severity, Source, Sources};
 pub use cedar_policy;
+#[cfg(feature = "deliberate-bugs")]
+#[doc(hidden)]
+pub use engine::bugs::Bug;
 pub use entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
 pub use model::grc;
 pub use model::{
-    Decision, DecisionError, Entity, EntityUid, ErrorCode, Handle, Request, RequestError, Resource, Revision,
-    Timestamp, UidError, Value, Window,
+    ClauseReason, Decision, DecisionError, Entity, EntityUid, ErrorCode, Explanation, Handle, Part, PolicyReason,
+    Request, RequestError, Resource, Revision, Seen, Sight, Timestamp, UidError, Value, Window,
 };
 
 /// Decides on a snapshot as it is, without the checks of an [`Authorizer`]: for tests of what the engine does with

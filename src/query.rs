@@ -1,13 +1,20 @@
-//! Questions beyond yes and no: what may this principal do here, who can do this, which resources can it reach.
+//! Questions beyond yes and no: what may this principal do here, who can do this, which resources can it reach, and why.
 //!
 //! Every answer is what asking one request after the other would give, on one state and at one instant. It is whole or
 //! an error: where a single decision cannot be trusted, nobody is left out silently.
 
 use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use crate::authorizer::Authorizer;
+use crate::bundle::types::Types;
+use crate::bundle::Bundle;
 use crate::engine::{self, Linked, Now};
-use crate::model::{grc, Decision, DecisionError, EntityUid, ErrorCode, Handle, Request, Resource, Timestamp, Value};
+use crate::entities::{request_from_parts, Part};
+use crate::model::{
+    grc, Decision, DecisionError, EntityUid, ErrorCode, Explanation, Handle, Json, Request, RequestError, Resource,
+    Timestamp, Value,
+};
 
 /// Which part of an answer is wanted: those after a uid, in the order of type and id, and how many at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +114,30 @@ impl QueryError {
 
 /// Attributes of a request's context.
 pub type Context<'a> = &'a [(&'a str, Value)];
+
+/// Reads a context that is not of one action: each attribute as the first action that declares it has it, in the order
+/// of their ids.
+///
+/// # Errors
+/// When it is no object, or an attribute cannot be read.
+pub fn context_from_tree(bundle: &Bundle, context: &Json) -> Result<Vec<(String, Value)>, RequestError> {
+    let Json::Object(fields) = context else {
+        return Err(RequestError::new(format!("`context`: expected an object, found {}", context.kind())));
+    };
+    let nothing = EntityUid::unchecked("Nothing", "");
+    let types = bundle.inner.types.as_deref();
+    let mut out = Vec::with_capacity(fields.len());
+    for field in fields {
+        let declares = |types: &Types| {
+            let mut actions = types.actions.iter();
+            actions.find(|(_, of)| of.context.fields.contains_key(&field.0)).map(|(uid, _)| uid.clone())
+        };
+        let action = types.and_then(declares).unwrap_or_else(|| nothing.clone());
+        let (one, part) = (Json::Object(vec![field.clone()]), || Part::Uid(&nothing));
+        out.extend(request_from_parts(bundle, part(), Part::Uid(&action), part(), Some(&one))?.context);
+    }
+    Ok(out)
+}
 
 fn request(principal: Handle, action: &EntityUid, resource: Resource, context: Context<'_>) -> Request {
     let request = Request::new(principal, action.clone(), resource);
@@ -250,6 +281,33 @@ impl Authorizer {
             });
             Ok(Page::all().of(found))
         })
+    }
+
+    /// What [`Authorizer::is_authorized`] answers, and why: the policies that decided, or those that came nearest, with
+    /// the clauses that were not as they had to be and what these saw. On one state and at one instant.
+    ///
+    /// It takes policies apart, for a person who asks why: milliseconds, where a decision takes less than one. Nothing
+    /// is reported to what listens to decisions.
+    ///
+    /// ```
+    /// use bailiwick::{grc, Authorizer};
+    /// let authorizer = Authorizer::builder().entities_json(&br#"[
+    ///   {"uid": {"type": "Grc::Organization", "id": "acme"}, "attrs": {}, "parents": []},
+    ///   {"uid": {"type": "Grc::Member", "id": "eli"}, "parents": [], "attrs": {
+    ///     "organization": {"type": "Grc::Organization", "id": "acme"}, "role": {"type": "Grc::Role", "id": "EMPLOYEE"},
+    ///     "active": true, "complianceTeam": false, "contributor": false, "clients": []}}
+    /// ]"#[..])?.build();
+    /// let request = grc::request(grc::member("eli"), grc::Action::ManageBilling, grc::organization("acme"));
+    /// let explanation = authorizer.explain(&request);
+    /// assert!(!explanation.decision().allowed());
+    /// let nearest = explanation.nearest().first().map(|policy| policy.id());
+    /// assert_eq!(nearest, Some("roles.manage-organization"));
+    /// # Ok::<(), bailiwick::EntityError>(())
+    /// ```
+    pub fn explain(&self, request: &Request) -> Explanation {
+        let state = self.state();
+        let instant: OnceLock<Result<Timestamp, DecisionError>> = OnceLock::new();
+        engine::explain::explain(&state, request, &|| instant.get_or_init(|| self.now()).clone())
     }
 
     /// Puts a question to one state at one instant.

@@ -18,7 +18,7 @@ pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding
     }
     let mut levels = vec![Level::default()];
     let mut statements = 0;
-    let mut tokens = Tokens { text: source.text().as_bytes(), at: 0 };
+    let mut tokens = Tokens::of(source.text());
     while let Some((at, token)) = tokens.next() {
         statements += usize::from(token == Token::End);
         if statements > STATEMENTS {
@@ -88,7 +88,7 @@ impl Level {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     Open,
     Close,
     Less,
@@ -102,17 +102,27 @@ enum Token {
     Other,
 }
 
-struct Tokens<'a> {
+/// The tokens of a text; each byte of white space is one too, comments are none.
+pub(super) struct Tokens<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Tokens<'_> {
+impl<'a> Tokens<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0 }
+    }
+
+    /// Where the latest token ends.
+    pub(super) fn end(&self) -> usize {
+        self.at.min(self.text.len())
+    }
+
     fn peek(&self, ahead: usize) -> u8 {
         self.text.get(self.at + ahead).copied().unwrap_or(0)
     }
 
-    fn next(&mut self) -> Option<(usize, Token)> {
+    pub(super) fn next(&mut self) -> Option<(usize, Token)> {
         while self.at < self.text.len() {
             let start = self.at;
             let c = self.peek(0);

@@ -18,7 +18,7 @@ use crate::model::{EntityUid, Names};
 const STACK: usize = 512 << 20;
 
 /// Runs `f` on a thread with a large stack.
-fn on_big_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, BundleError> {
+pub(crate) fn on_big_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, BundleError> {
     let failed = |why: &str| BundleError::new(vec![Finding::bare(format!("the policies cannot be loaded: {why}"))]);
     std::thread::scope(|scope| {
         std::thread::Builder::new()

@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::program::{Action, AddressTest, Cond, Environment, Expr, Function, Key, Name, Program, Root, Rule, TypeKey};
 use super::types::{ActionType, EntityType, Types};
 use super::Slice;
+use crate::engine::bugs::Bug;
 use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, EntityUid, Timestamp, Value};
 
 /// Most trees that are made for single environments; beyond, policies are compiled once, for all environments.
@@ -87,7 +88,7 @@ pub(crate) fn compile(
     let mut room = SPECIAL;
     for (types, uid, of) in types.iter().flat_map(|t| t.actions.iter().map(move |(uid, of)| (*t, uid, of))) {
         let Some(number) = layout.fixed_id(uid) else { continue };
-        let mut groups = of.ancestors.clone();
+        let mut groups = if Bug::NoActionGroups.is_in() { BTreeSet::new() } else { of.ancestors.clone() };
         groups.insert(uid.clone());
         let first = program.environments.len();
         let numbers = |names: &[String]| -> Vec<u32> { names.iter().filter_map(|n| layout.type_id(n)).collect() };
@@ -133,6 +134,29 @@ pub(crate) fn compile(
     }
     program.literals = shared.literals;
     program
+}
+
+/// Compiles single conditions, for any request.
+pub(super) struct Conditions<'a> {
+    layout: &'a Layout,
+    shared: Shared,
+}
+
+impl<'a> Conditions<'a> {
+    /// `literals` are those of the program.
+    pub(super) fn new(layout: &'a Layout, literals: &[EntityUid]) -> Self {
+        let numbers = literals.iter().cloned().zip(0..).collect();
+        Self { layout, shared: Shared { literals: literals.to_vec(), numbers, keys: HashMap::new() } }
+    }
+
+    /// None where it is not understood, or names an entity that no compiled policy names.
+    pub(super) fn compile(&mut self, expr: &pst::Expr) -> Option<Cond> {
+        let known = self.shared.literals.len();
+        let condition = Lowering { layout: self.layout, known: None, shared: &mut self.shared }.cond(expr).ok();
+        let strange = self.shared.literals.split_off(known);
+        self.shared.numbers.retain(|uid, _| !strange.contains(uid));
+        condition.filter(|_| strange.is_empty())
+    }
 }
 
 fn rule(source: &Source, condition: Arc<Cond>) -> Rule {

@@ -1,6 +1,7 @@
 //! Schema and policy files as one validated, versioned bundle.
 
 mod check;
+pub(crate) mod clauses;
 mod expansion;
 pub(crate) mod layout;
 mod limits;
@@ -11,6 +12,7 @@ pub(crate) mod program;
 mod source;
 pub(crate) mod types;
 
+pub(crate) use load::on_big_stack;
 pub use source::{BundleError, Finding, Severity, Source, Sources};
 
 use std::collections::HashMap;

@@ -132,7 +132,8 @@ impl Plan {
             rules.iter().take(BITS).map_while(|rule| builder.walk(&rule.condition, HOLDS, FAILS)).collect();
         let forbids = starts.iter().zip(rules).enumerate().filter(|(_, (_, rule))| rule.forbid);
         let forbids = forbids.fold(0, |bits, (at, _)| bits | 1 << at);
-        let alone = |at: &u16| builder.steps.get(usize::from(*at)).filter(|s| (s.yes, s.no, s.guards) == (HOLDS, FAILS, ASK));
+        let alone =
+            |at: &u16| builder.steps.get(usize::from(*at)).filter(|s| (s.yes, s.no, s.guards) == (HOLDS, FAILS, ASK));
         let direct: Vec<Option<u8>> = starts.iter().map(|start| alone(start).map(|step| step.test)).collect();
         let switches = switches(&builder.tests, &direct, enumerated);
         let switched = switches.iter().fold(0_u64, |bits, switch| bits | switch.rules);
@@ -176,7 +177,8 @@ impl<'a> Builder<'a> {
                 }
                 // Where the next test has an answer, the attribute it reads is there.
                 let next = self.steps.get(usize::from(yes)).copied();
-                let reads = |step: &Step| self.tests.get(usize::from(step.test)).is_some_and(|t| reads(t, *root, *attribute));
+                let reads =
+                    |step: &Step| self.tests.get(usize::from(step.test)).is_some_and(|t| reads(t, *root, *attribute));
                 match next.filter(reads) {
                     Some(next) => self.step(Step { guards: number, ..next }),
                     None => Some(number),
@@ -202,11 +204,9 @@ fn reads(test: &Cond, root: Root, attribute: u16) -> bool {
     match test {
         Cond::Flag(r, n, _) => (*r, *n) == (root, attribute),
         Cond::Is(expr, _) | Cond::InNames(expr, _) => own(expr),
-        Cond::Equal(pair)
-        | Cond::In(pair)
-        | Cond::Less(pair)
-        | Cond::LessOrEqual(pair)
-        | Cond::Contains(pair) => own(&pair.0) || own(&pair.1),
+        Cond::Equal(pair) | Cond::In(pair) | Cond::Less(pair) | Cond::LessOrEqual(pair) | Cond::Contains(pair) => {
+            own(&pair.0) || own(&pair.1)
+        }
         _ => false,
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use cedar_policy::pst::PatternElem;
 
+use super::bugs::Bug;
 use crate::bundle::program::{self, Cond, Expr, Function, Key, Name, Root, TypeKey};
 use crate::entities::record::{sorted_contains, Cell, Record};
 use crate::entities::Snapshot;
@@ -181,6 +182,7 @@ impl<'a> Env<'a> {
             Data::Inline(entity) => entity.attribute(name).map(|value| self.value(value)),
             Data::Missing => return Err(Fault::NoEntity(name)),
         }
+        .or_else(|| Bug::MissingIsFalse.is_in().then_some(Val::Bool(false)))
         .ok_or(Fault::NoAttribute(name))
     }
 
@@ -287,6 +289,7 @@ impl<'a> Env<'a> {
         entity.parents().iter().any(|parent| {
             let parent = self.entity(parent);
             let stored = match parent {
+                Ent::Slot(_) if Bug::ClosureNotJoined.is_in() => &[],
                 Ent::Slot(slot) => self.snapshot.record(slot).map_or(&[][..], Record::ancestors),
                 Ent::Foreign(_) => &[],
             };
@@ -501,9 +504,9 @@ impl<'a> Env<'a> {
             }
             Expr::Cond(cond) => Val::Bool(self.holds(cond)?),
             Expr::Negate(of) => Val::Long(long(&self.eval(of)?)?.checked_neg().ok_or(Fault::Overflow)?),
-            Expr::Add(pair) => self.arithmetic(pair, i64::checked_add)?,
-            Expr::Subtract(pair) => self.arithmetic(pair, i64::checked_sub)?,
-            Expr::Multiply(pair) => self.arithmetic(pair, i64::checked_mul)?,
+            Expr::Add(pair) => self.arithmetic(pair, i64::checked_add, i64::wrapping_add)?,
+            Expr::Subtract(pair) => self.arithmetic(pair, i64::checked_sub, i64::wrapping_sub)?,
+            Expr::Multiply(pair) => self.arithmetic(pair, i64::checked_mul, i64::wrapping_mul)?,
             Expr::Set(items) => {
                 let items = items.iter().map(|item| self.eval(item)).collect::<Answer<'a, Vec<_>>>()?;
                 Val::MadeSet(items.into())
@@ -524,9 +527,16 @@ impl<'a> Env<'a> {
         })
     }
 
-    fn arithmetic(&self, pair: &'a (Expr, Expr), f: fn(i64, i64) -> Option<i64>) -> Answer<'a, Val<'a>> {
+    fn arithmetic(
+        &self,
+        pair: &'a (Expr, Expr),
+        f: fn(i64, i64) -> Option<i64>,
+        wrapping: fn(i64, i64) -> i64,
+    ) -> Answer<'a, Val<'a>> {
         let (left, right) = (self.eval(&pair.0)?, self.eval(&pair.1)?);
-        f(long(&left)?, long(&right)?).map(Val::Long).ok_or(Fault::Overflow)
+        let (left, right) = (long(&left)?, long(&right)?);
+        let wrapped = || Bug::Wrapping.is_in().then(|| wrapping(left, right));
+        f(left, right).or_else(wrapped).map(Val::Long).ok_or(Fault::Overflow)
     }
 
     // ---- Values ----

@@ -1,6 +1,7 @@
 //! The vocabulary: uids, values, entities, requests, decisions; and the built-in model's roles and actions.
 
 mod decision;
+mod explanation;
 pub mod grc;
 pub(crate) mod json;
 mod request;
@@ -9,6 +10,7 @@ mod value;
 
 pub(crate) use decision::Names;
 pub use decision::{Decision, DecisionError, ErrorCode, Revision, Window};
+pub use explanation::{ClauseReason, Explanation, Part, PolicyReason, Seen, Sight};
 pub use json::Json;
 pub use request::{Handle, Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};

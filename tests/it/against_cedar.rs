@@ -13,6 +13,7 @@ use bailiwick::{Authorizer, Bundle, Decision, ErrorMode, Request, Snapshot, Sour
 use fastrand::Rng;
 use serde_json::{json, Value as Json};
 
+use crate::explain;
 use crate::random::number;
 
 /// A schema with everything that a schema can have, and the attributes that expressions pick from.
@@ -569,6 +570,8 @@ struct Met {
     errors: u64,
     inline: u64,
     indeterminate: u64,
+    /// What explanations of some of them told.
+    told: explain::Told,
 }
 
 /// Decides random requests under random policies both ways.
@@ -593,7 +596,7 @@ fn run(mode: ErrorMode, cases: u64, seed: u64) -> (Met, BTreeMap<&'static str, u
             let list = entities.iter().map(|e| entity_from_json(&bundle, e).expect("an entity")).collect();
             let snapshot = Snapshot::from_entities(&bundle, list).expect("no cycle");
             let found = Arc::new(AtomicU64::new(0));
-            let builder = Authorizer::builder().bundle(bundle.clone()).snapshot(snapshot).expect("it fits");
+            let builder = Authorizer::builder().bundle(bundle.clone()).snapshot(snapshot.clone()).expect("it fits");
             let (count, texts) = (Arc::clone(&found), (policies.clone(), json!(entities).to_string()));
             let authorizer = builder
                 .shadow(1, move |request, ours, cedars| {
@@ -611,6 +614,9 @@ fn run(mode: ErrorMode, cases: u64, seed: u64) -> (Met, BTreeMap<&'static str, u
                 met.indeterminate += u64::from(decision.indeterminate());
                 met.inline += u64::from(matches!(request.resource(), bailiwick::Resource::Inline(_)));
                 done += 1;
+                if done % 50 == 0 {
+                    explain::check(&mut met.told, &bundle, &snapshot, &authorizer, &request);
+                }
             }
             assert_eq!(found.load(Ordering::SeqCst), 0, "differences from Cedar, printed above");
         }
@@ -627,6 +633,9 @@ fn random_policies_are_decided_as_cedar_does() {
         met.allowed, met.denied_by_forbid, met.errors, met.inline
     );
     println!("forms of expression: {forms:?}");
+    let told = &met.told;
+    println!("explained: {} of {} clauses told were true, {} failed", told.held, told.clauses, told.failed);
+    assert!(told.clauses * 50 >= cases && told.failed * 500 >= cases && told.whole == 0, "{told:?}");
     assert_eq!(uncovered.into_iter().collect::<Vec<_>>(), [0], "policies that were not compiled");
     assert!(forms.len() >= 29 && forms.values().all(|n| *n >= 20), "{forms:?}");
     for (what, n) in

@@ -81,7 +81,7 @@ fn wrong_arguments_are_told() {
     check(&run(&["diff", "policies", "policies", "--fail-on", "tightened"]), 2, &["possible values: loosened"]);
     let help = run(&["--help"]);
     check(&help, 0, &[]);
-    for command in ["authorize", "check", "test", "diff", "fmt"] {
+    for command in ["authorize", "explain", "who-can", "what-can", "check", "test", "diff", "fmt"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{}", help.out);
         check(&run(&[command, "--help"]), 0, &[]);
     }
@@ -159,6 +159,132 @@ fn requests_are_answered_in_order_and_the_worst_is_the_status() {
     check(&unreadable, 2, &["broken.jsonl:1: "]);
     assert!(unreadable.out.lines().next().is_some_and(|line| line.contains("\"unreadable\"")), "{}", unreadable.out);
     assert_eq!(unreadable.out.lines().count(), example.lines().count() + 1);
+}
+
+#[test]
+fn explain_tells_the_clause_its_place_and_what_it_saw() {
+    let line = |number: &str| run(&["explain", "--entities", ENTITIES, "--requests", REQUESTS, "--line", number]);
+    let not_permitted = line("3");
+    check(&not_permitted, 0, &[]);
+    for part in [
+        "DENY  Member eli (Analyst, EMPLOYEE): approve on PolicyDocument remote-work",
+        "no policy permits it; 2 permits are about such a request:",
+        "\nnot by roles.approver, policies/roles.cedar:",
+        "\n  false:  principal.role in [Grc::Role::\"COMPLIANCE_OFFICER\",\n",
+        "principal.role = Grc::Role::\"EMPLOYEE\" (Analyst)\n",
+    ] {
+        assert!(not_permitted.out.contains(part), "expected {part} in\n{}", not_permitted.out);
+    }
+    let forbidden = line("11");
+    check(&forbidden, 0, &[]);
+    let told =
+        "false:  principal in resource\n          at policies/walls.cedar:90:6\n          principal is in nothing\n";
+    assert!(forbidden.out.contains(told), "{}", forbidden.out);
+    let allowed = line("1");
+    check(&allowed, 0, &[]);
+    assert!(allowed.out.contains("allowed by roles.manage-organization, policies/roles.cedar:17\n"), "{}", allowed.out);
+
+    // The same request by its parts, for programs.
+    let (eli, document) = ("Grc::Member::\"eli\"", "Grc::PolicyDocument::\"remote-work\"");
+    let parts = [eli, "approve", document, "--context", "{\"now\": \"2026-03-01T09:00:00Z\"}"];
+    let json = run(&[&["explain", "--entities", ENTITIES, "--format", "json"], &parts[..]].concat());
+    check(&json, 0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+    assert_eq!((&json["decision"]["decision"], &json["in_scope"]), (&"deny".into(), &2.into()));
+    assert_eq!(json["nearest"][0]["clauses"][0]["seen"][0]["of"], "principal.role");
+    let unknown = run(&["explain", "--entities", ENTITIES, "Grc::Member::\"nobody\"", "approve", document]);
+    check(&unknown, 0, &[]);
+    assert!(unknown.out.contains("is not stored (unknown_principal)"), "{}", unknown.out);
+}
+
+#[test]
+fn the_readmes_show_what_these_commands_print() {
+    let explained = run(&["explain", "--entities", ENTITIES, "--requests", REQUESTS, "--line", "11"]).out;
+    let document = "Grc::PolicyDocument::\"remote-work\"";
+    let who = run(&["who-can", "approve", document, "--entities", ENTITIES]).out;
+    let (eli, acme) = ("Grc::Member::\"eli\"", "Grc::Organization::\"acme\"");
+    let what = run(&["what-can", eli, acme, "--entities", ENTITIES]).out;
+    let read = |name: &str| std::fs::read_to_string(Path::new(REPOSITORY).join(name)).expect("a text");
+    let shown = |text: &str| format!("```text\n{text}```\n");
+    let (readme, reviewers) = (read("README.md"), read("policies/README.md"));
+    assert!(readme.contains(&shown(&explained)) && reviewers.contains(&shown(&explained)), "{explained}");
+    assert!(readme.contains(&shown(&(who.clone() + &what))), "{who}{what}");
+}
+
+#[test]
+fn questions_to_many_are_answered_by_pages() {
+    let acme = "Grc::Organization::\"acme\"";
+    let who = |more: &[&str]| run(&[&["who-can", "viewOrganization", acme, "--entities", ENTITIES], more].concat());
+    let all = who(&[]);
+    check(&all, 0, &[]);
+    assert!(all.out.starts_with("Member ann (Admin, ADMIN)\n"), "{}", all.out);
+    assert!(all.out.ends_with("6 principals may do viewOrganization on Organization acme\n"), "{}", all.out);
+    let mut paged = String::new();
+    let mut after: Option<String> = None;
+    for page in 0..3 {
+        let more = after.as_deref().map_or(vec![], |after| vec!["--after", after]);
+        let found = who(&[&["--limit", "2"], &more[..]].concat());
+        check(&found, 0, &[]);
+        assert!(found.out.contains("; 2 shown\n"), "{}", found.out);
+        paged += &found.out.lines().take(2).map(|line| format!("{line}\n")).collect::<String>();
+        let next = found.out.lines().find_map(|line| line.strip_prefix("the next: --after "));
+        after = next.map(|uid| uid.trim_matches('\'').to_owned());
+        assert_eq!(after.is_some(), page < 2, "{}", found.out);
+    }
+    assert!(all.out.starts_with(&paged), "{paged}");
+    let json = who(&["--format", "json", "--limit", "1"]);
+    assert_eq!(json.out, "{\"uids\":[\"Grc::Member::\\\"ann\\\"\"],\"total\":6,\"more\":true}\n");
+
+    let what = |more: &[&str]| run(&[&["what-can", "--entities", ENTITIES], more].concat());
+    let actions = what(&["Grc::Member::\"eli\"", acme]);
+    check(&actions, 0, &[]);
+    let told = "Member eli (Analyst, EMPLOYEE) on Organization acme: 1 action allowed\n  viewOrganization\n3 actions undecided";
+    assert!(actions.out.starts_with(told) && actions.out.contains("\n  inviteMember\n"), "{}", actions.out);
+    let owner = "{\"now\": \"2026-03-01T09:00:00Z\", \"role\": {\"type\": \"Grc::Role\", \"id\": \"ADMIN\"}}";
+    let actions = what(&["Grc::Member::\"ann\"", acme, "--context", owner, "--format", "json"]);
+    check(&actions, 0, &[]);
+    let json: serde_json::Value = serde_json::from_str(&actions.out).expect("JSON");
+    assert!(json["allowed"].as_array().expect("a list").contains(&"Grc::Action::\"inviteMember\"".into()), "{json}");
+    let resources = what(&["Grc::Member::\"mia\"", "--action", "viewCompliance", "--type", "Control"]);
+    check(&resources, 0, &[]);
+    let told = "Control access-review\n1 Control, on which Member mia (MSP Admin, MSP_ADMIN) may do viewCompliance\n";
+    assert_eq!(resources.out, told);
+}
+
+#[test]
+fn questions_that_cannot_be_asked_are_told() {
+    let ask = |arguments: &[&str]| run(&[arguments, &["--entities", ENTITIES]].concat());
+    let (eli, acme) = ("Grc::Member::\"eli\"", "Grc::Organization::\"acme\"");
+    check(&ask(&["explain"]), 2, &["<PRINCIPAL>"]);
+    check(&ask(&["explain", eli]), 2, &["<ACTION>", "<RESOURCE>"]);
+    check(&ask(&["explain", "eli", "approve", acme]), 2, &["`eli` is not an entity uid"]);
+    check(&ask(&["explain", eli, "fly", acme]), 2, &["unknown action `fly`"]);
+    check(&ask(&["explain", eli, "viewTeam", acme, "--context", "[]"]), 2, &["expected an object"]);
+    check(&ask(&["explain", eli, "viewTeam", acme, "--context", "{"]), 2, &["`--context` cannot be read: EOF"]);
+    check(&ask(&["explain", "--requests", "nowhere"]), 2, &["`nowhere` cannot be read"]);
+    check(&ask(&["explain", "--requests", REQUESTS]), 2, &["holds several requests; say with `--line` which one"]);
+    check(&ask(&["explain", "--requests", REQUESTS, "--line", "99"]), 2, &["holds no request on line 99"]);
+    check(&ask(&["explain", "--requests", ENTITIES, "--line", "1"]), 2, &["organizations.json:1: "]);
+    check(&ask(&["who-can", "viewTeam", "Grc::Organization::\"no\""]), 2, &["no answer: ", "(unknown_resource)"]);
+    check(&ask(&["who-can", "approve", acme]), 2, &["`approve` is not for a", "(invalid_request)"]);
+    check(&ask(&["who-can", "inviteMember", acme]), 2, &["`role`: required attribute is missing"]);
+    check(&ask(&["who-can", "viewTeam", acme, "--limit", "0"]), 2, &["0 is not in 1.."]);
+    check(&ask(&["what-can", "Grc::Member::\"no\"", acme]), 2, &["(unknown_principal)"]);
+    check(&ask(&["what-can", eli]), 2, &["<RESOURCE>"]);
+    check(&ask(&["what-can", eli, acme, "--limit", "1"]), 2, &["go with `--action` and `--type`"]);
+    check(&ask(&["what-can", eli, acme, "--context", "{\"role\": 1.5}"]), 2, &["`--context` cannot be read"]);
+    check(&ask(&["what-can", eli, "--action", "approve"]), 2, &["--type <TYPE>"]);
+    check(&ask(&["what-can", eli, "--action", "approve", "--type", "Foo"]), 2, &["`Grc::Foo` is not an entity type"]);
+    let folder = policies("cli-explain-broken");
+    let walls = folder.read("policies/walls.cedar");
+    folder.write("policies/walls.cedar", &walls.replace("principal.active }", "principal.activ }"));
+    let broken = folder.path().join("policies");
+    let broken = ["--policies", broken.to_str().expect("UTF-8")];
+    for command in [&["explain", eli, "viewTeam", acme][..], &["who-can", "viewTeam", acme], &["what-can", eli, acme]] {
+        check(&ask(&[command, &broken[..]].concat()), 2, &["walls.cedar:", "the policies cannot be used: 2 errors"]);
+        let missing = [command, &["--entities", "nowhere"][..]].concat();
+        check(&run(&missing), 2, &["`nowhere` cannot be read"]);
+    }
 }
 
 #[test]

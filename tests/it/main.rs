@@ -7,6 +7,7 @@ mod cases;
 #[cfg(feature = "cli")]
 mod cli;
 mod diff;
+mod explain;
 mod corpus;
 mod fail_closed;
 mod files;

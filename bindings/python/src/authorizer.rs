@@ -1,11 +1,14 @@
 //! The class `Authorizer`.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
 use bailiwick::entities::EntityReader;
-use bailiwick::{Authorizer, Bundle, Changes, Clock, Decision, Entity, ErrorMode, Request, Sources, Timestamp};
+use bailiwick::model::Json;
+use bailiwick::query::Page;
+use bailiwick::{Authorizer, Bundle, Changes, Clock, Decision, Entity, ErrorMode, Request, Sources, Timestamp, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -15,8 +18,9 @@ use crate::decision::{PyDecision, PyRevision};
 use crate::errors::{
     bundle_error, describe, entity_error, entity_error_of, is_urgent, kind, request_error, shorten, Forbidden,
 };
-use crate::read;
-use crate::values::{read_request, read_uid, summary, PyEntity, PyRequest};
+use crate::query::{answer, PyAllowedActions, PyFound};
+use crate::values::{read_any_context, read_question, read_request, read_uid, summary, PyEntity, PyRequest};
+use crate::{read, show};
 
 /// Answers requests by the policies, on the entities it holds. All threads share one.
 #[pyclass(name = "Authorizer", module = "bailiwick", frozen)]
@@ -122,6 +126,86 @@ impl PyAuthorizer {
         Err(Forbidden::new_err((message, decision)))
     }
 
+    /// As `is_authorized`, and why: the policies that decided, or those that came nearest, with the clauses that were not
+    /// as they had to be, their places and the values they saw. For people who ask: it takes milliseconds.
+    #[pyo3(signature = (principal, action, resource, context=None))]
+    fn explain<'py>(
+        &self,
+        py: Python<'py>,
+        principal: &Bound<'_, PyAny>,
+        action: &Bound<'_, PyAny>,
+        resource: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = read_request(&self.authorizer.bundle(), principal, action, resource, context)?;
+        let explanation = py.detach(|| self.authorizer.explain(&request));
+        clock::trouble()?;
+        show::tree(py, &Json::from(&explanation.to_json()))
+    }
+
+    /// All stored principals that may do `action` on `resource`; with `limit` a page of them, after the uid `after`.
+    ///
+    /// Raises `RequestError` where the question cannot be read, and `QueryError` where it has no trustworthy answer.
+    #[pyo3(signature = (action, resource, context=None, *, limit=None, after=None))]
+    fn who_can(
+        &self,
+        py: Python<'_>,
+        action: &Bound<'_, PyAny>,
+        resource: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+        limit: Option<usize>,
+        after: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyFound> {
+        let asked = read_question(&self.authorizer.bundle(), None, action, Some(resource), context)?;
+        let (page, context) = (page(limit, after)?, borrowed(asked.context()));
+        let found = py.detach(|| self.authorizer.who_can(asked.action(), asked.resource().clone(), &context, &page));
+        answer(found, clock::trouble()?.as_deref()).map(PyFound::from)
+    }
+
+    /// All actions that `principal` may do on `resource`, and those that need more context than was given.
+    ///
+    /// Raises `RequestError` where the question cannot be read, and `QueryError` where it has no trustworthy answer.
+    #[pyo3(signature = (principal, resource, context=None))]
+    fn allowed_actions(
+        &self,
+        py: Python<'_>,
+        principal: &Bound<'_, PyAny>,
+        resource: &Bound<'_, PyAny>,
+        context: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyAllowedActions> {
+        let bundle = self.authorizer.bundle();
+        let any = PyString::new(py, "Nothing::\"\"");
+        let asked = read_question(&bundle, Some(principal), &any, Some(resource), None)?;
+        let context = read_any_context(&bundle, context)?;
+        let context: Vec<(&str, Value)> = context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let ask = || self.authorizer.allowed_actions(asked.principal(), asked.resource().clone(), &context);
+        let found = py.detach(ask);
+        answer(found, clock::trouble()?.as_deref()).map(PyAllowedActions::from)
+    }
+
+    /// All stored resources of a type that `principal` may do `action` on; with `limit` a page of them, after the uid
+    /// `after`.
+    ///
+    /// Raises `RequestError` where the question cannot be read, and `QueryError` where it has no trustworthy answer.
+    #[pyo3(signature = (principal, action, r#type, context=None, *, limit=None, after=None))]
+    #[allow(clippy::too_many_arguments)] // they are Python's
+    fn allowed_resources(
+        &self,
+        py: Python<'_>,
+        principal: &Bound<'_, PyAny>,
+        action: &Bound<'_, PyAny>,
+        r#type: &str,
+        context: Option<&Bound<'_, PyAny>>,
+        limit: Option<usize>,
+        after: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<PyFound> {
+        let asked = read_question(&self.authorizer.bundle(), Some(principal), action, None, context)?;
+        let (page, context) = (page(limit, after)?, borrowed(asked.context()));
+        let (who, action) = (asked.principal(), asked.action());
+        let found = py.detach(|| self.authorizer.allowed_resources(who, action, r#type, &context, &page));
+        answer(found, clock::trouble()?.as_deref()).map(PyFound::from)
+    }
+
     /// Replaces all entities: by those of a file in Cedar's entity JSON, or by a list of dicts and `Entity`.
     ///
     /// Raises `EntityError` where one is bad; then the old ones stay.
@@ -215,6 +299,18 @@ impl PyAuthorizer {
         DECISION.set(decision);
         answer
     }
+}
+
+fn borrowed(context: &BTreeMap<String, Value>) -> Vec<(&str, Value)> {
+    context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
+}
+
+fn page(limit: Option<usize>, after: Option<&Bound<'_, PyAny>>) -> PyResult<Page> {
+    let most = limit.unwrap_or(usize::MAX);
+    Ok(match after {
+        Some(after) => Page::after(read_uid(after, "after")?, most),
+        None => Page::first(most),
+    })
 }
 
 struct Boxed(Box<dyn Clock>);

@@ -4,6 +4,7 @@ use pyo3::exceptions::{PyException, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+pyo3::import_exception!(bailiwick._errors, QueryError);
 pyo3::import_exception!(bailiwick._errors, RequestError);
 pyo3::import_exception!(bailiwick._errors, BundleError);
 pyo3::import_exception!(bailiwick._errors, EntityError);

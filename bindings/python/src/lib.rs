@@ -4,6 +4,7 @@
 //! (uids, entities, requests), `decision`, `clock`, `authorizer`.
 
 mod errors;
+mod query;
 mod read;
 mod show;
 mod values;
@@ -20,6 +21,8 @@ mod _bailiwick {
     use crate::authorizer::PyAuthorizer;
     #[pymodule_export]
     use crate::decision::{restore, PyDecision, PyDecisionError, PyRevision};
+    #[pymodule_export]
+    use crate::query::{PyAllowedActions, PyFound};
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         crate::read::Kinds::get(module.py()).map(|_| ())

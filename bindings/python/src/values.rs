@@ -2,6 +2,7 @@
 
 use bailiwick::entities::{request_from_parts, uid_from_tree, Part};
 use bailiwick::model::Json;
+use bailiwick::query::context_from_tree;
 use bailiwick::{Bundle, EntityUid, Request, RequestError, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -261,13 +262,46 @@ pub(crate) fn read_request(
     resource: &Bound<'_, PyAny>,
     context: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Request> {
+    read_question(bundle, Some(principal), action, Some(resource), context)
+}
+
+/// As [`read_request`]; the part that is asked for is left out, and stands in the request as a uid that nothing has.
+pub(crate) fn read_question(
+    bundle: &Bundle,
+    principal: Option<&Bound<'_, PyAny>>,
+    action: &Bound<'_, PyAny>,
+    resource: Option<&Bound<'_, PyAny>>,
+    context: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Request> {
     let (mut first, mut second, mut third) = (None, None, None);
-    let principal = part(principal, "principal", &mut first)?;
+    let (nobody, nothing);
+    let nowhere = || EntityUid::new("Nothing", "").map_err(|e| request_error(&e.to_string(), None));
+    let principal = match principal {
+        Some(principal) => part(principal, "principal", &mut first)?,
+        None => {
+            nobody = nowhere()?;
+            Part::Uid(&nobody)
+        }
+    };
     let action = part(action, "action", &mut second)?;
-    let resource = part(resource, "resource", &mut third)?;
+    let resource = match resource {
+        Some(resource) => part(resource, "resource", &mut third)?,
+        None => {
+            nothing = nowhere()?;
+            Part::Uid(&nothing)
+        }
+    };
     let context = read_context(context)?;
     let request = request_from_parts(bundle, principal, action, resource, context.as_ref());
     request.map_err(|e| request_error(&e.to_string(), None))
+}
+
+/// Reads a context that is not of one action.
+pub(crate) fn read_any_context(bundle: &Bundle, context: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(String, Value)>> {
+    match read_context(context)? {
+        None => Ok(Vec::new()),
+        Some(context) => context_from_tree(bundle, &context).map_err(|e| request_error(&e.to_string(), None)),
+    }
 }
 
 /// A request that `is_authorized_many` decides.

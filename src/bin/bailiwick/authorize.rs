@@ -1,76 +1,34 @@
 //! `bailiwick authorize`: a file of requests over a file of entities.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 
 use bailiwick::entities::request_from_json;
-use bailiwick::{Authorizer, Bundle, Decision, Request, Snapshot};
+use bailiwick::{Authorizer, Bundle, Decision, Request};
 
-use crate::{bundle, refused, say, text, unusable, Errors, Format};
+use crate::inputs::{open, Inputs};
+use crate::{say, text, unusable, Format};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Entities, as Cedar entity JSON
-    #[arg(long)]
-    entities: PathBuf,
+    #[command(flatten)]
+    inputs: Inputs,
     /// Requests, one JSON object on each line
     #[arg(long)]
     requests: PathBuf,
-    /// Policy folders or files [default: the built-in policies]
-    #[arg(long, num_args = 1..)]
-    policies: Vec<PathBuf>,
-    /// The schema, where the policy folder holds none
-    #[arg(long)]
-    schema: Option<PathBuf>,
-    /// How errors while deciding are treated
-    #[arg(long, value_enum, default_value = "strict")]
-    errors: Errors,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
 }
 
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> std::io::Result<u8> {
-    let bundle = match bundle(&args.policies, args.schema.as_deref(), args.errors) {
-        Ok(bundle) => bundle,
-        Err(error) => return Ok(refused("the policies", &error)),
-    };
-    let authorizer = match authorizer(args, &bundle) {
-        Ok(authorizer) => authorizer,
-        Err(message) => return Ok(unusable(&message)),
+    let (bundle, authorizer) = match args.inputs.load() {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
     };
     match open(&args.requests) {
         Ok(file) => answer(args, &bundle, &authorizer, BufReader::new(file), out),
         Err(message) => Ok(unusable(&message)),
     }
-}
-
-fn open(path: &Path) -> Result<File, String> {
-    let failed = |e: &dyn std::fmt::Display| format!("`{}` cannot be read: {e}", path.display());
-    let file = File::open(path).map_err(|e| failed(&e))?;
-    match file.metadata() {
-        Ok(about) if about.is_dir() => Err(failed(&"it is a folder, expected a file")),
-        _ => Ok(file),
-    }
-}
-
-fn authorizer(args: &Args, bundle: &Bundle) -> Result<Authorizer, String> {
-    let path = args.entities.display();
-    let file = open(&args.entities)?;
-    let bar = std::io::stderr().is_terminal().then(indicatif::ProgressBar::new_spinner);
-    let mut progress = |read: usize| {
-        if let Some(bar) = &bar {
-            bar.set_message(format!("{read} entities read"));
-            bar.tick();
-        }
-    };
-    let snapshot = Snapshot::from_json_with_progress(bundle, file, &mut progress);
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    let snapshot = snapshot.map_err(|e| format!("`{path}` is refused; nothing was loaded\n{e}"))?;
-    let builder = Authorizer::builder().bundle(bundle.clone());
-    Ok(builder.snapshot(snapshot).map_err(|e| e.to_string())?.build())
 }
 
 fn answer(

@@ -1,8 +1,11 @@
-//! The command `bailiwick`: decides files of requests, and checks, tests, compares and formats policies.
+//! The command `bailiwick`: decides and explains requests, and checks, tests, compares and formats policies.
 
 mod authorize;
 mod diff;
+mod explain;
 mod fmt;
+mod inputs;
+mod query;
 mod review;
 mod text;
 
@@ -37,6 +40,12 @@ enum Errors {
 enum Command {
     /// Decide requests: one answer for each line, in order. Exits with 1 if any was denied, 2 if one was unreadable
     Authorize(authorize::Args),
+    /// Say why a request is allowed or denied: the policies that decided, or the clauses that were false
+    Explain(explain::Args),
+    /// List everyone who may do ACTION on RESOURCE
+    WhoCan(query::WhoCan),
+    /// List the actions that PRINCIPAL may do on RESOURCE, or with --action and --type the resources
+    WhatCan(query::WhatCan),
     /// Check schema and policies: all findings at once. Exits with 1 if there are any
     Check {
         /// Policy folder or file [default: ./policies if there, else the built-in ones]
@@ -69,6 +78,9 @@ fn main() -> ExitCode {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let code = match command {
         Command::Authorize(args) => authorize::run(&args, &mut out),
+        Command::Explain(args) => explain::run(&args, &mut out),
+        Command::WhoCan(args) => query::who_can(&args, &mut out),
+        Command::WhatCan(args) => query::what_can(&args, &mut out),
         Command::Check { path, format } => review::check(path, format, &mut out),
         Command::Test { path, format } => review::test(path, format, &mut out),
         Command::Diff(args) => diff::run(&args, &mut out),

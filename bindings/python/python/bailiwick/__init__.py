@@ -4,11 +4,13 @@ Anything that goes wrong while deciding is a denial that says so (`Decision.inde
 """
 
 from bailiwick._bailiwick import (
+    AllowedActions,
     Authorizer,
     Decision,
     DecisionError,
     Entity,
     EntityUid,
+    Found,
     Request,
     Revision,
 )
@@ -19,10 +21,12 @@ from bailiwick._errors import (
     EntityFault,
     Finding,
     Forbidden,
+    QueryError,
     RequestError,
 )
 
 __all__ = [
+    "AllowedActions",
     "Authorizer",
     "BailiwickError",
     "BundleError",
@@ -34,6 +38,8 @@ __all__ = [
     "EntityUid",
     "Finding",
     "Forbidden",
+    "Found",
+    "QueryError",
     "Request",
     "RequestError",
     "Revision",

@@ -12,11 +12,13 @@ from os import PathLike
 from typing import Any, Literal, TypeAlias, final
 
 __all__ = [
+    "AllowedActions",
     "Authorizer",
     "Decision",
     "DecisionError",
     "Entity",
     "EntityUid",
+    "Found",
     "Request",
     "Revision",
     "_restore",
@@ -204,6 +206,34 @@ class Decision:
     def __reduce__(self) -> tuple[Any, ...]: ...
 
 @final
+class Found:
+    """What `who_can` and `allowed_resources` found. Only an authorizer makes one."""
+
+    @property
+    def uids(self) -> tuple[EntityUid, ...]:
+        """The uids of the page, in the order of type and id."""
+
+    @property
+    def total(self) -> int:
+        """How many there are on all pages."""
+
+    @property
+    def more(self) -> bool:
+        """Whether more come after this page."""
+
+@final
+class AllowedActions:
+    """What `allowed_actions` found. Only an authorizer makes one."""
+
+    @property
+    def allowed(self) -> tuple[EntityUid, ...]:
+        """Those that are allowed, in the order of their ids."""
+
+    @property
+    def undecided(self) -> tuple[EntityUid, ...]:
+        """Those that need more context than was given, such as the role to be granted."""
+
+@final
 class Authorizer:
     """Answers requests by the policies, on the entities it holds. All threads share one."""
 
@@ -249,6 +279,64 @@ class Authorizer:
         context: dict[str, Any] | None = None,
     ) -> Decision:
         """As `is_authorized`, but raises `Forbidden` where the request is not allowed."""
+
+    def explain(
+        self,
+        principal: _Uid,
+        action: _Uid,
+        resource: _Uid | Entity | dict[str, Any],
+        context: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """As `is_authorized`, and why: the policies that decided, or those that came nearest, with the clauses that
+        were not as they had to be, their places and the values they saw. For people who ask: it takes milliseconds.
+
+        `{"decision", "determining", "nearest", "in_scope", "failed"}`. `decision` is the decision as `bailiwick
+        authorize` writes it. `determining`, `nearest` and `failed` are lists of policies: `{"policy", "effect", "doc",
+        "source", "file", "line", "in_scope", "held", "clauses", "more"}`. A clause is `{"text", "file", "line",
+        "column", "part", "value", "error", "seen"}`, where `seen` is a list of `{"of"}` with `"value"` in Cedar's JSON,
+        `"clipped"`, `"missing"` or `"ancestors"` and `"total"`.
+        """
+
+    def who_can(
+        self,
+        action: _Uid,
+        resource: _Uid | Entity | dict[str, Any],
+        context: dict[str, Any] | None = None,
+        *,
+        limit: int | None = None,
+        after: _Uid | None = None,
+    ) -> Found:
+        """All stored principals that may do `action` on `resource`; with `limit` a page of them, after the uid `after`.
+
+        Raises `RequestError` where the question cannot be read, and `QueryError` where it has no trustworthy answer.
+        """
+
+    def allowed_actions(
+        self,
+        principal: _Uid,
+        resource: _Uid | Entity | dict[str, Any],
+        context: dict[str, Any] | None = None,
+    ) -> AllowedActions:
+        """All actions that `principal` may do on `resource`, and those that need more context than was given.
+
+        Raises `RequestError` where the question cannot be read, and `QueryError` where it has no trustworthy answer.
+        """
+
+    def allowed_resources(
+        self,
+        principal: _Uid,
+        action: _Uid,
+        type: str,
+        context: dict[str, Any] | None = None,
+        *,
+        limit: int | None = None,
+        after: _Uid | None = None,
+    ) -> Found:
+        """All stored resources of a type that `principal` may do `action` on; with `limit` a page of them, after the
+        uid `after`.
+
+        Raises `RequestError` where the question cannot be read, and `QueryError` where it has no trustworthy answer.
+        """
 
     def replace_entities(self, entities: _Path | Iterable[Entity | dict[str, Any]]) -> Revision:
         """Replaces all entities: by those of a file in Cedar's entity JSON, or by a list of dicts and `Entity`.

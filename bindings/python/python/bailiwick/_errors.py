@@ -78,6 +78,20 @@ class EntityError(BailiwickError, ValueError):
         self.more = more
 
 
+class QueryError(BailiwickError):
+    """A question to many that has no answer, because a single decision could not be trusted."""
+
+    code: str
+    """What kind of error it is, as in `DecisionError`."""
+    on: EntityUid | None
+    """The principal or resource it was met on, where it was one among many."""
+
+    def __init__(self, message: str, code: str = "", on: EntityUid | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.on = on
+
+
 class Forbidden(PermissionError):
     """Raised by `Authorizer.require` where the request is not allowed."""
 
