@@ -18,6 +18,8 @@ venv=$PWD/target/python-venv
 }
 
 cargo test --workspace --features cli
+# Bugs put in on purpose are found.
+cargo test --workspace --features cli,bailiwick/deliberate-bugs --test it deliberate_bugs
 
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r bindings/python/requirements-test.txt
 # With the profile and the features of the tests, so that nothing is compiled twice.

@@ -565,22 +565,35 @@ fn difference(ours: &Decision, cedars: &Decision) -> Option<String> {
 /// What a run has met.
 #[derive(Default)]
 struct Met {
+    requests: u64,
     allowed: u64,
     denied_by_forbid: u64,
     errors: u64,
     inline: u64,
     indeterminate: u64,
+    /// How often Cedar decides otherwise.
+    differences: u64,
     /// What explanations of some of them told.
     told: explain::Told,
 }
 
+/// What a run is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    /// To print every difference from Cedar, and check explanations too.
+    Agree,
+    /// To find one difference.
+    #[cfg_attr(not(feature = "deliberate-bugs"), allow(dead_code))]
+    Differ,
+}
+
 /// Decides random requests under random policies both ways.
-fn run(mode: ErrorMode, cases: u64, seed: u64) -> (Met, BTreeMap<&'static str, u64>, BTreeSet<usize>) {
+fn run(aim: Aim, mode: ErrorMode, cases: u64, seed: u64) -> (Met, BTreeMap<&'static str, u64>, BTreeSet<usize>) {
     let mut rng = Rng::with_seed(seed);
     let (mut done, mut met) = (0, Met::default());
     let mut forms: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut covered = BTreeSet::new();
-    while done < cases {
+    while done < cases && (aim == Aim::Agree || met.differences == 0) {
         let mut writer = Writer { rng: &mut rng, forms: std::mem::take(&mut forms) };
         let policies = writer.policies();
         forms = writer.forms;
@@ -601,8 +614,10 @@ fn run(mode: ErrorMode, cases: u64, seed: u64) -> (Met, BTreeMap<&'static str, u
             let authorizer = builder
                 .shadow(1, move |request, ours, cedars| {
                     count.fetch_add(1, Ordering::SeqCst);
-                    let difference = difference(ours, cedars).unwrap_or_default();
-                    println!("{}\n{}\n{request:?}\n{difference}", texts.0, texts.1);
+                    if aim == Aim::Agree {
+                        let difference = difference(ours, cedars).unwrap_or_default();
+                        println!("{}\n{}\n{request:?}\n{difference}", texts.0, texts.1);
+                    }
                 })
                 .build();
             for _ in 0..15 {
@@ -614,11 +629,13 @@ fn run(mode: ErrorMode, cases: u64, seed: u64) -> (Met, BTreeMap<&'static str, u
                 met.indeterminate += u64::from(decision.indeterminate());
                 met.inline += u64::from(matches!(request.resource(), bailiwick::Resource::Inline(_)));
                 done += 1;
-                if done % 50 == 0 {
+                met.requests = done;
+                if done % 50 == 0 && aim == Aim::Agree {
                     explain::check(&mut met.told, &bundle, &snapshot, &authorizer, &request);
                 }
             }
-            assert_eq!(found.load(Ordering::SeqCst), 0, "differences from Cedar, printed above");
+            met.differences += found.load(Ordering::SeqCst);
+            assert!(aim == Aim::Differ || met.differences == 0, "differences from Cedar, printed above");
         }
     }
     (met, forms, covered)
@@ -627,7 +644,7 @@ fn run(mode: ErrorMode, cases: u64, seed: u64) -> (Met, BTreeMap<&'static str, u
 #[test]
 fn random_policies_are_decided_as_cedar_does() {
     let cases = number("BAILIWICK_CEDAR_CASES", 60_000);
-    let (met, forms, uncovered) = run(ErrorMode::Cedar, cases, number("BAILIWICK_SEED", 1));
+    let (met, forms, uncovered) = run(Aim::Agree, ErrorMode::Cedar, cases, number("BAILIWICK_SEED", 1));
     println!(
         "{cases} random requests under random policies, 0 differences: {} allowed, {} forbidden, {} with errors, {} inline",
         met.allowed, met.denied_by_forbid, met.errors, met.inline
@@ -643,4 +660,20 @@ fn random_policies_are_decided_as_cedar_does() {
     {
         assert!(n * 50 >= cases, "only {n} of {cases} {what}");
     }
+}
+
+/// `cargo test --workspace --features cli,bailiwick/deliberate-bugs --test it deliberate_bugs` runs it, as `./test.sh`
+/// does: alone, since a bug is in the whole process.
+#[cfg(feature = "deliberate-bugs")]
+#[test]
+fn deliberate_bugs_are_found() {
+    for bug in bailiwick::Bug::ALL {
+        bailiwick::Bug::put_in(Some(bug));
+        let (met, ..) = run(Aim::Differ, ErrorMode::Cedar, 100_000, 1);
+        println!("{bug:?}: found within {} requests", met.requests);
+        assert!(met.differences > 0, "nothing notices {bug:?}");
+    }
+    bailiwick::Bug::put_in(None);
+    let (met, ..) = run(Aim::Differ, ErrorMode::Cedar, 3_000, 1);
+    assert_eq!((met.requests >= 3_000, met.differences), (true, 0), "differences without a bug");
 }
