@@ -12,7 +12,7 @@ pub mod query;
 pub mod review;
 
 pub use authorizer::{Authorizer, Clock, Health, RefreshError, SystemClock};
-pub use bundle::{Bundle, BundleError, ErrorMode, Finding, Policy, Severity, Source, Sources};
+pub use bundle::{Bundle, BundleError, ErrorMode, Finding, Link, Policy, Severity, Source, Sources};
 pub use cedar_policy;
 #[cfg(feature = "deliberate-bugs")]
 #[doc(hidden)]

@@ -1,15 +1,22 @@
 //! What a reviewer should look at in policies that are valid: missing `@doc`s and forbids that could fail open.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use super::{load, Bundle, Finding, Policy};
 
 pub(super) fn check(bundle: &Bundle) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut templates = HashSet::new();
     for cedar in bundle.inner.sets.get().all.policies.policies() {
         let Some(policy) = bundle.policy(cedar.id().as_ref()) else {
             continue;
         };
+        // What is wrong with a template is wrong with every policy linked from it.
+        if policy.template().is_some_and(|template| !templates.insert(template)) {
+            continue;
+        }
         let mut note = |message: String, help: &str| {
             findings.push(load::finding_of(bundle.sources(), policy, message).warning().with_help(help));
         };

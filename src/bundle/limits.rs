@@ -13,9 +13,7 @@ pub(super) const BYTES: usize = 4 << 20;
 
 /// Refuses a text that Cedar's parser or evaluator could exhaust the stack on.
 pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding> {
-    if source.text().len() > BYTES {
-        return Err(source.finding(0, 0, format!("the file is larger than {} MiB", BYTES >> 20)));
-    }
+    check_size(source)?;
     let mut levels = vec![Level::default()];
     let mut statements = 0;
     let mut tokens = Tokens::of(source.text());
@@ -52,6 +50,14 @@ pub(super) fn check(source: &Source, angle_brackets: bool) -> Result<(), Finding
         if levels.last().is_some_and(|level| level.longest() > CHAIN) {
             return Err(source.finding(at, 1, format!("a chain of more than {CHAIN} operators")));
         }
+    }
+    Ok(())
+}
+
+/// Refuses a text that is too long to be read.
+pub(super) fn check_size(source: &Source) -> Result<(), Finding> {
+    if source.text().len() > BYTES {
+        return Err(source.finding(0, 0, format!("the file is larger than {} MiB", BYTES >> 20)));
     }
     Ok(())
 }

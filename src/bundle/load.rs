@@ -1,14 +1,16 @@
 //! Texts → [`Inner`]: parsed, named by `@id`, validated, indexed, hashed. All on a thread with a large stack.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::{
-    ActionConstraint, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, Schema, ValidationMode, Validator,
+    ActionConstraint, PolicyId, PolicySet, PrincipalConstraint, ResourceConstraint, Schema, Template, ValidationMode,
+    Validator,
 };
 use sha2::{Digest, Sha256};
 
 use super::layout::Layout;
+use super::links::{self, Templates};
 use super::lower::compile;
 use super::types::Types;
 use super::{expansion, limits, BundleError, ErrorMode, Finding, Inner, Policy, Sets, Slice, Source, Sources};
@@ -70,7 +72,7 @@ pub(super) fn in_mode(inner: &Inner, mode: ErrorMode) -> Option<Inner> {
 
 fn kept(inner: &Inner, version: &str, keep: impl Fn(&str) -> bool + Sync) -> Option<Inner> {
     on_big_stack(|| {
-        let all = inner.sets.get().all.policies.clone();
+        let all = &inner.sets.get().all.policies;
         let kept: Vec<_> = all.policies().filter(|p| keep(p.id().as_ref())).cloned().collect();
         let policies: Vec<Policy> = inner.policies.iter().filter(|p| keep(&p.id)).cloned().collect();
         let names = names(&policies, version.into());
@@ -83,7 +85,7 @@ fn kept(inner: &Inner, version: &str, keep: impl Fn(&str) -> bool + Sync) -> Opt
             by_id: index_ids(&policies),
             policies,
             warnings: Vec::new(),
-            sets: OnBigStack(sets(kept, inner.types.as_deref(), &inner.layout, &names)),
+            sets: OnBigStack(sets(&kept, &|id| all.template(id), inner.types.as_deref(), &inner.layout, &names)),
             names,
             layout: Arc::clone(&inner.layout),
         }
@@ -126,27 +128,30 @@ fn build(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleError> {
         }
         None => None,
     };
-    let mut parsed: Vec<(cedar_policy::Policy, Policy)> = Vec::new();
+    let mut parsed = Parsed::default();
     let mut count = 0;
     for source in &sources.policies {
         match read_policies(source, mode, &mut count) {
-            Ok(policies) => {
-                for (policy, info, finding) in policies {
-                    let repeated = parsed.iter().find(|(_, other)| other.id == info.id);
-                    if let Some((_, other)) = repeated {
-                        let message = format!("`@id(\"{}\")` is also the id of {}:{}", info.id, other.file, other.line);
-                        findings.push(finding_at(source, &info, message).in_policy(&info.id));
-                    }
-                    findings.extend(finding);
-                    parsed.push((policy, info));
-                }
-            }
+            Ok(statements) => parsed.add(source, statements, &mut findings),
             Err(errors) => findings.extend(errors),
         }
     }
-    if let (Some((schema, _)), true) = (&schema, findings.is_empty()) {
-        validate(schema, &parsed, &sources, mode, &mut findings, &mut warnings);
+    // What a link names may stand in a text that could not be read.
+    if findings.is_empty() {
+        parsed.link(&sources, schema.as_ref().map(|(_, types)| types), mode, &mut findings);
     }
+    if findings.is_empty() {
+        match parsed.set() {
+            Ok(set) => {
+                if let Some((schema, _)) = &schema {
+                    validate(schema, &set, &parsed, &sources, mode, &mut findings, &mut warnings);
+                }
+            }
+            Err(message) => findings.push(Finding::bare(message)),
+        }
+    }
+    in_order(&sources, &mut findings);
+    in_order(&sources, &mut warnings);
     if !findings.is_empty() {
         return Err(BundleError::new(findings));
     }
@@ -159,12 +164,13 @@ fn build(sources: Sources, mode: ErrorMode) -> Result<Inner, BundleError> {
         let entities = schema.action_entities().map_err(|e| BundleError::new(vec![Finding::bare(e.to_string())]))?;
         actions.extend(entities.iter().map(|e| (EntityUid::from_cedar(&e.uid()), e.clone())));
     }
-    let (cedar, policies): (Vec<_>, Vec<_>) = parsed.into_iter().unzip();
+    let by_id: HashMap<&PolicyId, &Template> = parsed.templates.values().map(|(t, _)| (t.id(), t)).collect();
+    let (cedar, policies): (Vec<_>, Vec<_>) = parsed.policies.into_iter().unzip();
     let names = names(&policies, version(&sources).into());
     let layout = Arc::new(types.as_deref().map(Layout::new).unwrap_or_default());
     Ok(Inner {
         schema,
-        sets: OnBigStack(sets(cedar, types.as_deref(), &layout, &names)),
+        sets: OnBigStack(sets(&cedar, &|id| by_id.get(id).copied(), types.as_deref(), &layout, &names)),
         names,
         layout,
         types,
@@ -185,6 +191,14 @@ fn version(sources: &Sources) -> String {
     }
     // Without a schema the first policy text must not stand for one.
     hash.update([u8::from(sources.schema.is_some())]);
+    if !sources.links.is_empty() {
+        // No text has this length: links must not stand for policies.
+        hash.update(u64::MAX.to_le_bytes());
+    }
+    for text in &sources.links {
+        hash.update((text.text().len() as u64).to_le_bytes());
+        hash.update(text.text());
+    }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -205,26 +219,109 @@ fn read_schema(source: &Source, warnings: &mut Vec<Finding>) -> Result<(Schema, 
     Ok((schema, types))
 }
 
-type Read = (cedar_policy::Policy, Policy, Option<Finding>);
+/// A policy or template of a text.
+enum Statement {
+    Policy(cedar_policy::Policy),
+    Template(Template),
+}
 
-/// The policies of one text in the order they stand, each with a finding if its id will not do.
+impl Statement {
+    fn id(&self) -> &PolicyId {
+        match self {
+            Statement::Policy(policy) => policy.id(),
+            Statement::Template(template) => template.id(),
+        }
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        match self {
+            Statement::Policy(policy) => policy.annotation(key),
+            Statement::Template(template) => template.annotation(key),
+        }
+    }
+}
+
+/// The statements of all texts.
+#[derive(Default)]
+struct Parsed {
+    policies: Vec<(cedar_policy::Policy, Policy)>,
+    templates: Templates,
+    /// Whose each id is: file and line.
+    taken: HashMap<Arc<str>, (Arc<str>, usize)>,
+    /// Where the links stand, by the ids of the policies they make.
+    places: HashMap<Arc<str>, Finding>,
+}
+
+impl Parsed {
+    fn add(&mut self, source: &Source, statements: Vec<Read>, findings: &mut Vec<Finding>) {
+        for (statement, info, finding) in statements {
+            let place = (Arc::clone(&info.file), info.line);
+            if let Some((file, line)) = self.taken.insert(Arc::clone(&info.id), place) {
+                let message = format!("`@id(\"{}\")` is also the id of {file}:{line}", info.id);
+                findings.push(finding_at(source, &info, message).in_policy(&info.id));
+            }
+            findings.extend(finding);
+            match statement {
+                Statement::Policy(policy) => self.policies.push((policy, info)),
+                Statement::Template(template) => drop(self.templates.insert(Arc::clone(&info.id), (template, info))),
+            }
+        }
+    }
+
+    /// Adds the policies that links make of templates.
+    fn link(&mut self, sources: &Sources, types: Option<&Types>, mode: ErrorMode, findings: &mut Vec<Finding>) {
+        let made = links::link(&sources.links, &self.templates, (types, mode), &mut self.taken, findings);
+        let used: HashSet<&str> = made.iter().filter_map(|made| made.info.template()).collect();
+        // A link that is wrong may have been meant for any of them.
+        if mode == ErrorMode::Strict && findings.is_empty() {
+            let unused = self.templates.values().filter(|(_, info)| !used.contains(&*info.id));
+            findings.extend(unused.map(|(_, info)| {
+                finding_of(sources, info, format!("the template `{}` has no effect: no link uses it", info.id))
+                    .with_help(
+                        "link it in `links.json`, beside the policies: [{\"template_id\": \"…\", \"link_id\": \"…\", \
+                     \"args\": {\"?principal\": \"…\"}}]",
+                    )
+            }));
+        }
+        for made in made {
+            self.places.insert(Arc::clone(&made.info.id), made.place);
+            self.policies.push((made.policy, made.info));
+        }
+    }
+
+    /// All policies, and all templates whether linked or not.
+    fn set(&self) -> Result<PolicySet, String> {
+        let by_id: HashMap<&PolicyId, &Template> = self.templates.values().map(|(t, _)| (t.id(), t)).collect();
+        let mut set = links::set(self.policies.iter().map(|(p, _)| p), |id| by_id.get(id).copied())?;
+        for (template, _) in self.templates.values() {
+            if set.template(template.id()).is_none() {
+                set.add_template(template.clone()).map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(set)
+    }
+}
+
+type Read = (Statement, Policy, Option<Finding>);
+
+/// The policies and templates of one text in the order they stand, each with a finding if its id will not do.
 fn read_policies(source: &Source, mode: ErrorMode, count: &mut usize) -> Result<Vec<Read>, Vec<Finding>> {
     limits::check(source, false).map_err(|f| vec![f])?;
     let set: PolicySet = source.text().parse().map_err(|errors: cedar_policy::ParseErrors| {
         errors.iter().map(|e| Finding::from_cedar(source, e, 0)).collect::<Vec<_>>()
     })?;
-    if let (Some(template), ErrorMode::Strict) = (set.templates().next(), mode) {
-        let at = source.text().find(&template.to_cedar()).unwrap_or(0);
-        return Err(vec![source.finding(at, 0, "a template has no effect: nothing in a policy file links it")]);
-    }
-    let mut policies: Vec<&cedar_policy::Policy> = set.policies().collect();
-    policies.sort_by_key(|p| number(p.id()));
+    let policies = set.policies().cloned().map(Statement::Policy);
+    let mut statements: Vec<Statement> = policies.chain(set.templates().cloned().map(Statement::Template)).collect();
+    statements.sort_by_key(|s| number(s.id()));
     let base = *count;
-    *count += policies.len() + set.templates().count();
+    *count += statements.len();
     let mut from = 0;
-    let mut out = Vec::with_capacity(policies.len());
-    for policy in policies {
-        let text = policy.to_cedar().unwrap_or_default();
+    let mut out = Vec::with_capacity(statements.len());
+    for policy in statements {
+        let (effect, text) = match &policy {
+            Statement::Policy(policy) => (policy.effect(), policy.to_cedar().unwrap_or_default()),
+            Statement::Template(template) => (template.effect(), template.to_cedar()),
+        };
         let at = source.text().get(from..).and_then(|rest| rest.find(&text)).map_or(from, |at| from + at);
         from = at + text.len();
         let annotation = |key: &str| policy.annotation(key).map(str::to_owned);
@@ -234,13 +331,14 @@ fn read_policies(source: &Source, mode: ErrorMode, count: &mut usize) -> Result<
         };
         let mut info = Policy {
             id,
-            effect: policy.effect(),
+            effect,
             doc: annotation("doc"),
             source: annotation("source"),
             redundant: annotation("redundant"),
             text,
             file: source.name.clone(),
             line: source.place(at).0,
+            template: None,
         };
         let mut finding = None;
         if mode == ErrorMode::Strict && annotation("id").is_none_or(|id| id.is_empty()) {
@@ -251,7 +349,12 @@ fn read_policies(source: &Source, mode: ErrorMode, count: &mut usize) -> Result<
             // Keep the name free, so that nothing else seems to repeat it.
             info.id = format!("{}:{}", info.file, info.line).into();
         }
-        out.push((policy.new_id(PolicyId::new(&*info.id)), info, finding));
+        let id = PolicyId::new(&*info.id);
+        let policy = match policy {
+            Statement::Policy(policy) => Statement::Policy(policy.new_id(id)),
+            Statement::Template(template) => Statement::Template(template.new_id(id)),
+        };
+        out.push((policy, info, finding));
     }
     Ok(out)
 }
@@ -263,7 +366,7 @@ fn number(id: &PolicyId) -> usize {
 
 /// A finding that points at the first line of a policy.
 fn finding_at(source: &Source, policy: &Policy, message: impl Into<String>) -> Finding {
-    let start = source.text().split_inclusive('\n').take(policy.line - 1).map(str::len).sum();
+    let start = source.line_start(policy.line);
     let length = source.text().get(start..).and_then(|rest| rest.lines().next()).map_or(0, str::len);
     source.finding(start, length, message)
 }
@@ -278,26 +381,30 @@ pub(super) fn finding_of(sources: &Sources, policy: &Policy, message: impl Into<
 
 fn validate(
     schema: &Schema,
-    parsed: &[(cedar_policy::Policy, Policy)],
+    set: &PolicySet,
+    parsed: &Parsed,
     sources: &Sources,
     mode: ErrorMode,
     findings: &mut Vec<Finding>,
     warnings: &mut Vec<Finding>,
 ) {
-    let set = match PolicySet::from_policies(parsed.iter().map(|(p, _)| p.clone())) {
-        Ok(set) => set,
-        Err(e) => return findings.push(Finding::bare(e.to_string())),
-    };
-    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    let result = Validator::new(schema.clone()).validate(set, ValidationMode::Strict);
+    let templates = parsed.templates.values().map(|(_, info)| info);
+    let infos = parsed.policies.iter().map(|(_, info)| info).chain(templates);
+    let infos: HashMap<&str, &Policy> = infos.map(|info| (info.id(), info)).collect();
+    let files: HashMap<&str, &Source> = sources.policies.iter().map(|s| (s.name(), s)).collect();
     let place = |id: &PolicyId, error: &dyn miette::Diagnostic| {
-        let Some((_, policy)) = parsed.iter().find(|(p, _)| p.id() == id) else {
+        let Some(policy) = infos.get(id.as_ref() as &str) else {
             return Finding::bare(error.to_string());
         };
-        let Some(source) = sources.policies.iter().find(|s| s.name == policy.file) else {
+        let Some(source) = files.get(&*policy.file) else {
             return Finding::bare(error.to_string());
         };
-        let start = source.text().split_inclusive('\n').take(policy.line - 1).map(str::len).sum();
-        Finding::from_cedar(source, error, start).in_policy(&policy.id)
+        let finding = Finding::from_cedar(source, error, source.line_start(policy.line)).in_policy(&policy.id);
+        match parsed.places.get(&policy.id) {
+            Some(link) => Finding { message: finding.message, help: finding.help, ..link.clone() },
+            None => finding,
+        }
     };
     for error in result.validation_errors() {
         let finding = place(error.policy_id(), error);
@@ -308,17 +415,18 @@ fn validate(
     }
     for warning in result.validation_warnings() {
         let excused = matches!(warning, cedar_policy::ValidationWarning::ImpossiblePolicy(_))
-            && parsed.iter().any(|(p, info)| p.id() == warning.policy_id() && info.redundant.is_some());
+            && infos.get(warning.policy_id().as_ref() as &str).is_some_and(|info| info.redundant.is_some());
         if !excused {
             warnings.push(place(warning.policy_id(), warning).warning());
         }
     }
-    let order = |f: &Finding| {
-        let file = f.source.as_ref().and_then(|s| sources.policies.iter().position(|p| p.name == s.name));
-        (file, f.offset)
-    };
-    findings.sort_by_key(order);
-    warnings.sort_by_key(order);
+}
+
+/// Puts findings in the order of the files: schema, policies, links.
+fn in_order(sources: &Sources, findings: &mut [Finding]) {
+    let files = sources.policies.iter().chain(&sources.links);
+    let files: HashMap<&str, usize> = files.enumerate().map(|(at, source)| (source.name(), at)).collect();
+    findings.sort_by_key(|f| (f.source.as_ref().and_then(|s| files.get(s.name()).copied()), f.offset));
 }
 
 fn names(policies: &[Policy], version: Arc<str>) -> Arc<Names> {
@@ -328,25 +436,36 @@ fn names(policies: &[Policy], version: Arc<str>) -> Arc<Names> {
 }
 
 /// The policies as Cedar's set, and compiled.
-fn sets(policies: Vec<cedar_policy::Policy>, types: Option<&Types>, layout: &Layout, names: &Names) -> Sets {
+fn sets<'a>(
+    policies: &'a [cedar_policy::Policy],
+    template: &dyn Fn(&PolicyId) -> Option<&'a Template>,
+    types: Option<&Types>,
+    layout: &Layout,
+    names: &Names,
+) -> Sets {
     let rank = |p: &cedar_policy::Policy| names.policies.binary_search_by(|own| (**own).cmp(p.id().as_ref())).ok();
     let ranked = policies.iter().filter_map(|p| Some((u32::try_from(rank(p)?).ok()?, p)));
     let ranked: Vec<(u32, &cedar_policy::Policy)> = ranked.collect();
     let shared = std::cell::RefCell::new(HashMap::<Vec<usize>, Arc<Slice>>::new());
     let some = |places: &[usize]| {
-        let make = || slice(places.iter().filter_map(|at| policies.get(*at)));
+        let make = || slice(places.iter().filter_map(|at| policies.get(*at)), template);
         Arc::clone(shared.borrow_mut().entry(places.to_vec()).or_insert_with(make))
     };
-    Sets { program: compile(types, layout, &ranked, &some), all: slice(policies.iter()) }
+    Sets { program: compile(types, layout, &ranked, &some), all: slice(policies.iter(), template) }
 }
 
-fn slice<'a>(policies: impl Iterator<Item = &'a cedar_policy::Policy> + Clone) -> Arc<Slice> {
-    let mut literals: Vec<EntityUid> =
-        policies.clone().flat_map(|p| p.entity_literals()).map(|uid| EntityUid::from_cedar(&uid)).collect();
+fn slice<'a>(
+    policies: impl Iterator<Item = &'a cedar_policy::Policy> + Clone,
+    template: &dyn Fn(&PolicyId) -> Option<&'a Template>,
+) -> Arc<Slice> {
+    // What stands in slots Cedar does not count.
+    let linked = policies.clone().filter_map(|p| p.template_links()).flat_map(HashMap::into_values);
+    let named = policies.clone().flat_map(|p| p.entity_literals()).chain(linked);
+    let mut literals: Vec<EntityUid> = named.map(|uid| EntityUid::from_cedar(&uid)).collect();
     literals.sort();
     literals.dedup();
-    // Ids are unique by now: in strict mode they were checked, in Cedar's a repeated one is refused too.
-    Arc::new(Slice { policies: PolicySet::from_policies(policies.cloned()).unwrap_or_default(), literals })
+    // INVARIANT: all of them together make a set, or the bundle was refused.
+    Arc::new(Slice { policies: links::set(policies, template).unwrap_or_default(), literals })
 }
 
 /// The ids of the policies whose scope allows a request's action and types; all where the schema does not foresee it.

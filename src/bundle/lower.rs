@@ -62,6 +62,8 @@ pub(crate) fn compile(
     // Every policy once, for any request: those that name a principal or resource, and the rest by place.
     let mut general: Vec<(usize, Source, Arc<Cond>)> = Vec::new();
     let mut uncovered: Vec<usize> = Vec::new();
+    let mut named: Vec<(Vec<u32>, Rule)> = Vec::new();
+    let mut times: HashMap<u32, u32> = HashMap::new();
     for (place, (rank, policy)) in policies.iter().enumerate() {
         let Some(source) = read(*rank, policy) else {
             uncovered.push(place);
@@ -74,10 +76,18 @@ pub(crate) fn compile(
         };
         program.covered += 1;
         let condition = Arc::new(condition);
-        match lowering.named(&source.body) {
-            Some(number) => program.named.entry(number).or_default().push(rule(&source, condition)),
-            None => general.push((place, source, condition)),
+        let names = lowering.named(&source.body);
+        if names.is_empty() {
+            general.push((place, source, condition));
+        } else {
+            names.iter().for_each(|number| *times.entry(*number).or_default() += 1);
+            named.push((names, rule(&source, condition)));
         }
+    }
+    for (names, rule) in named {
+        // Found by the rarer name: few are asked about somebody who is named often. INVARIANT: there is a name.
+        let rarest = names.into_iter().min_by_key(|number| times.get(number).copied().unwrap_or(0));
+        program.named.entry(rarest.unwrap_or(u32::MAX)).or_default().push(rule);
     }
     let cedar = |places: Vec<usize>| (!places.is_empty()).then(|| slice(&places));
     program.anything = Environment {
@@ -253,7 +263,7 @@ impl Lowering<'_> {
     }
 
     /// The literal that the scope names as the principal or resource or a group of it.
-    fn named(&mut self, body: &pst::Template) -> Option<u32> {
+    fn named(&mut self, body: &pst::Template) -> Vec<u32> {
         use pst::EntityOrSlot::Entity;
         let principal = match &body.principal {
             pst::PrincipalConstraint::Eq(Entity(e))
@@ -272,8 +282,8 @@ impl Lowering<'_> {
             // One that the schema lists is no rarer than its type.
             Name::Fixed(_) => None,
         };
-        let of = |this: &mut Self, e: Option<EntityUid>| e.and_then(|e| literal(this.name(&e)));
-        of(self, principal).or_else(|| of(self, resource))
+        let each = [principal, resource].into_iter().flatten();
+        each.filter_map(|e| literal(self.name(&e))).collect()
     }
 
     /// Whether the types in the scope allow the known ones.

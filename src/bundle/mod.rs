@@ -5,6 +5,7 @@ pub(crate) mod clauses;
 mod expansion;
 pub(crate) mod layout;
 mod limits;
+mod links;
 mod load;
 mod lower;
 pub(crate) mod plan;
@@ -12,6 +13,7 @@ pub(crate) mod program;
 mod source;
 pub(crate) mod types;
 
+pub use links::Link;
 pub(crate) use load::on_big_stack;
 pub use source::{BundleError, Finding, Severity, Source, Sources};
 
@@ -99,6 +101,7 @@ pub struct Policy {
     text: String,
     file: Arc<str>,
     line: usize,
+    template: Option<Arc<str>>,
 }
 
 impl Policy {
@@ -125,6 +128,11 @@ impl Policy {
     /// Its `@redundant`: why it is there although it never decides.
     pub fn redundant(&self) -> Option<&str> {
         self.redundant.as_deref()
+    }
+
+    /// The template it was linked from; its text and place are the template's.
+    pub fn template(&self) -> Option<&str> {
+        self.template.as_deref()
     }
 
     /// Its text as written.
@@ -182,7 +190,7 @@ impl Bundle {
     }
 
     /// Reads texts. With [`ErrorMode::Cedar`] validation findings are warnings and a policy without `@id` is named
-    /// `policyN`, counted over the texts in order.
+    /// `policyN`, counted over the texts in order, and a template that nothing links is allowed.
     ///
     /// # Errors
     /// When schema or policies cannot be parsed, or (strictly) are not valid: all findings at once.
@@ -190,7 +198,7 @@ impl Bundle {
         load::load(sources, mode).map(|inner| Self { inner: Arc::new(inner) })
     }
 
-    /// Its version: the SHA-256 of schema and policies, in hexadecimal.
+    /// Its version: the SHA-256 of schema, policies and links, in hexadecimal.
     pub fn version(&self) -> &str {
         &self.inner.names.version
     }
@@ -204,12 +212,12 @@ impl Bundle {
         self.inner.types.clone().filter(|_| self.mode() == ErrorMode::Strict)
     }
 
-    /// How many policies are compiled, of all; the others are evaluated by Cedar.
+    /// How many policies are compiled, linked ones too, of all; the others are evaluated by Cedar.
     pub fn coverage(&self) -> (usize, usize) {
         (self.inner.program().covered, self.policies().len())
     }
 
-    /// Its policies, in the order of the files.
+    /// Its policies, in the order of the files, then those that links make of templates.
     pub fn policies(&self) -> &[Policy] {
         &self.inner.policies
     }

@@ -2,21 +2,39 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use miette::{LabeledSpan, SourceCode};
 
+use super::links::{self, Link};
+
 /// A text with the name people know it by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Source {
     pub(super) name: Arc<str>,
     text: Arc<str>,
+    /// Where each line begins. Looked for once: there may be ten thousand findings.
+    lines: Arc<OnceLock<Vec<usize>>>,
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.text) == (&other.name, &other.text)
+    }
+}
+
+impl Eq for Source {}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("name", &self.name).field("text", &self.text).finish()
+    }
 }
 
 impl Source {
     /// The text `text`, called `name` in messages.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), lines: Arc::default() }
     }
 
     /// What the text is called: a file's path.
@@ -35,10 +53,21 @@ impl Source {
         while !self.text.is_char_boundary(end) {
             end -= 1;
         }
-        let before = self.text.get(..end).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        (before.matches('\n').count() + 1, column)
+        let line = self.lines().partition_point(|start| *start <= end).max(1);
+        let start = self.line_start(line);
+        (line, self.text.get(start..end).unwrap_or_default().chars().count() + 1)
+    }
+
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let ends = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect()
+        })
+    }
+
+    /// Where a line, counted from 1, begins.
+    pub(super) fn line_start(&self, line: usize) -> usize {
+        self.lines().get(line.saturating_sub(1)).copied().unwrap_or(0)
     }
 
     pub(crate) fn finding(&self, offset: usize, length: usize, message: impl Into<String>) -> Finding {
@@ -269,21 +298,40 @@ impl fmt::Display for BundleError {
 
 impl std::error::Error for BundleError {}
 
-/// The schema and policy texts of a bundle.
+/// The file of a folder that links its templates.
+const LINKS: &str = "links.json";
+
+/// The schema, policy and link texts of a bundle.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     pub(super) schema: Option<Source>,
     pub(super) policies: Vec<Source>,
+    pub(super) links: Vec<Source>,
 }
 
 impl Sources {
     /// Texts that are at hand.
     pub fn new(schema: Option<Source>, policies: Vec<Source>) -> Self {
-        Self { schema, policies }
+        Self { schema, policies, links: Vec::new() }
+    }
+
+    /// Makes these policies of templates too. Messages about them call the text that holds them `links`.
+    #[must_use]
+    pub fn with_links(self, links: &[Link]) -> Self {
+        self.with_links_text(Source::new("links", links::text(links)))
+    }
+
+    /// Makes the policies that a text of the form of a `links.json` asks for too:
+    /// `[{"template_id": "…", "link_id": "…", "args": {"?principal": "…"}}]`.
+    #[must_use]
+    pub fn with_links_text(mut self, links: Source) -> Self {
+        self.links.push(links);
+        self
     }
 
     /// Reads folders and files. A folder gives its own `*.cedar`, sorted by name, never those of its sub-folders,
-    /// and its `schema.cedarschema` unless `schema` names another.
+    /// its `links.json` if there is one, and its `schema.cedarschema` unless `schema` names another. A file called
+    /// `links.json` holds links, any other policies.
     ///
     /// # Errors
     /// When a path cannot be read, a folder holds no policy, or two folders bring a schema.
@@ -294,6 +342,7 @@ impl Sources {
         for path in paths.iter().map(AsRef::as_ref) {
             if !path.is_dir() {
                 match Source::read(path) {
+                    Ok(source) if path.file_name().is_some_and(|name| name == LINKS) => sources.links.push(source),
                     Ok(source) => sources.policies.push(source),
                     Err(finding) => findings.push(finding),
                 }
@@ -312,6 +361,13 @@ impl Sources {
                     }
                 }
                 Err(e) => findings.push(Finding::unreadable(&path.display().to_string(), &e)),
+            }
+            let links = path.join(LINKS);
+            if links.exists() {
+                match Source::read(&links) {
+                    Ok(source) => sources.links.push(source),
+                    Err(finding) => findings.push(finding),
+                }
             }
             let own = path.join("schema.cedarschema");
             if schema.is_none() && own.exists() {
@@ -344,6 +400,11 @@ impl Sources {
     /// The policies' texts, in order.
     pub fn policies(&self) -> &[Source] {
         &self.policies
+    }
+
+    /// The links' texts, in order.
+    pub fn links(&self) -> &[Source] {
+        &self.links
     }
 }
 

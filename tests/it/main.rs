@@ -13,6 +13,7 @@ mod fail_closed;
 mod files;
 mod hostile;
 mod judge;
+mod links;
 mod loader;
 mod loader_cedar;
 mod mutants;
