@@ -88,6 +88,11 @@ impl Field {
         set
     }
 
+    /// Whether the rules by hand allow a request.
+    pub fn allows_by_hand(&self, request: &Request) -> bool {
+        rival::allows(&self.by_text, &rival::request(request, &mut Texts).expect("the request fits the model"))
+    }
+
     /// The library and the rules by hand. A further way to decide is one more entry here.
     pub fn contenders<'a>(&'a self, set: &'a Set) -> Vec<Contender<'a>> {
         vec![

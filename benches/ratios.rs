@@ -34,6 +34,7 @@ fn main() {
         if nth + 1 == sizes.len() {
             unrelated(&mut report, &mut field);
             cold(&mut report, &mut field);
+            who(&mut report, &field);
             loading(&mut report, &field);
             changing(&mut report, &field);
             threads(&mut report, &field, &set);
@@ -120,6 +121,30 @@ fn cold(report: &mut Report, field: &mut Field) {
     let row = |what: &str| format!("{what}, {} distinct requests, {members} members", set.requests.len());
     report.ratio(row("cold: string uids ÷ by hand on string ids"), named(&timings, TEXTS), named(&timings, BY_TEXT));
     report.ratio(row("cold: string uids ÷ by hand on integer ids"), named(&timings, TEXTS), named(&timings, BY_SLOT));
+}
+
+/// Everyone who may do something on one resource, out of all members.
+fn who(report: &mut Report, field: &Field) {
+    let is_organization = |it: &&Entity| it.uid().type_name() == "Grc::Organization";
+    let organization = field.world.entities.iter().find(is_organization).expect("there is one").uid().clone();
+    let action = Action::AccessPsa.uid();
+    let page = bailiwick::query::Page::all();
+    let ask = || field.authorizer.who_can(&action, organization.clone(), &[], &page).expect("it is known");
+    let members = field.world.entities.iter().filter(is_member);
+    let by_hand = members.filter(|member| {
+        let request = grc::request(member.uid().clone(), Action::AccessPsa, organization.clone())
+            .with("now", Value::Datetime(bailiwick::Timestamp::MIN));
+        field.allows_by_hand(&request)
+    });
+    assert_eq!(ask().total(), by_hand.count(), "not those whom the rules by hand allow");
+    let millis = (0..7).map(|_| {
+        let begin = Instant::now();
+        let found = ask();
+        (begin.elapsed().as_secs_f64() * 1e3, found)
+    });
+    let millis: Vec<f64> = millis.map(|(took, _)| took).collect();
+    report.figure(format!("who_can, {} members", field.world.members), Spread::of(millis), "ms");
+    report.note("of all members, those who may access the PSA tools of one organization");
 }
 
 fn loading(report: &mut Report, field: &Field) {

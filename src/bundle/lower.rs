@@ -262,7 +262,7 @@ impl Lowering<'_> {
         })
     }
 
-    /// The literal that the scope names as the principal or resource or a group of it.
+    /// The literals that the scope names as resource and principal or a group of them.
     fn named(&mut self, body: &pst::Template) -> Vec<u32> {
         use pst::EntityOrSlot::Entity;
         let principal = match &body.principal {
@@ -282,7 +282,8 @@ impl Lowering<'_> {
             // One that the schema lists is no rarer than its type.
             Name::Fixed(_) => None,
         };
-        let each = [principal, resource].into_iter().flatten();
+        // The resource first: where both are named as often, it is asked about less.
+        let each = [resource, principal].into_iter().flatten();
         each.filter_map(|e| literal(self.name(&e))).collect()
     }
 

@@ -375,6 +375,9 @@ fn evaluate(
     let in_order = linked.named.is_empty() && environment.cedar.is_none();
     if !linked.named.is_empty() {
         let mut put = |slot: &u32| {
+            if !linked.snapshot.is_pinned(*slot) {
+                return;
+            }
             let rules = linked.named.get(slot).and_then(|number| program.named.get(number));
             rules.into_iter().flatten().for_each(|rule| tally.put(linked, &asked.env, rule));
         };

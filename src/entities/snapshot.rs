@@ -213,6 +213,12 @@ impl Snapshot {
         (slot as usize) < self.layout.enumerated() && !self.listed_in_groups
     }
 
+    /// Whether the schema lists the entity in this slot, or a policy names it.
+    #[inline]
+    pub(crate) fn is_pinned(&self, slot: u32) -> bool {
+        self.record(slot).is_some_and(|r| r.pinned)
+    }
+
     /// The stored entity in a slot.
     #[inline]
     pub(crate) fn entity(&self, slot: u32) -> Option<&Record> {
