@@ -90,6 +90,14 @@ impl Linked {
         self.meet(handle.uid())
     }
 
+    /// Begins to bring what [`Linked::locate`] will read into the caches.
+    #[inline]
+    fn fetch(&self, handle: &Handle) {
+        if handle.place().is_none() {
+            self.snapshot.fetch(handle.uid());
+        }
+    }
+
     #[inline]
     fn meet<'a>(&'a self, uid: &'a EntityUid) -> Met<'a> {
         match self.snapshot.find_record(uid) {
@@ -203,6 +211,10 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result
     let snapshot = &linked.snapshot;
     if !strict || linked.bundle.inner.types.is_none() || matches!(request.resource, Resource::Inline(_)) {
         shallow(request)?;
+    }
+    if let Resource::Stored(handle) = &request.resource {
+        // The two are looked up side by side: each waits for memory.
+        linked.fetch(handle);
     }
     let principal = linked.locate(&request.principal);
     if strict && !linked.exists(principal) {

@@ -195,6 +195,12 @@ impl Snapshot {
         })
     }
 
+    /// Begins to bring a uid's record into the caches.
+    #[inline]
+    pub(crate) fn fetch(&self, uid: &EntityUid) {
+        std::hint::black_box(self.index.find(uid.hashed(), |slot| self.record(slot)).map(|r| r.type_id));
+    }
+
     /// What is known under a slot.
     #[inline]
     pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
