@@ -17,6 +17,7 @@ mod links;
 mod loader;
 mod loader_cedar;
 mod mutants;
+mod plans;
 mod policies;
 mod query;
 mod random;

@@ -1,0 +1,102 @@
+//! Bundles with more rules, conditions and attributes than one plan or record has room for: Cedar decides them too.
+
+use std::fmt::Write;
+
+use bailiwick::{Authorizer, Bundle, Decision, EntityUid, ErrorMode, Request, Source, Sources};
+
+fn bundle(schema: &str, policies: &str) -> Bundle {
+    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
+    Bundle::from_sources(sources, ErrorMode::Strict).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Decides by ourselves and by Cedar.
+fn decide(bundle: &Bundle, entities: &str, principal: &str) -> Decision {
+    let authorizer = Authorizer::builder()
+        .bundle(bundle.clone())
+        .entities_json(entities.as_bytes())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
+        .build();
+    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
+    authorizer.is_authorized(&Request::new(uid(principal), uid(r#"Action::"go""#), uid(r#"Door::"front""#)))
+}
+
+const ACTION: &str = "entity Door; action go appliesTo { principal: [User], resource: [Door] };";
+
+#[test]
+fn a_type_may_have_more_attributes_than_are_numbered() {
+    let names: Vec<String> = (0..70).map(|n| format!("a{n:02}")).collect();
+    let declared: Vec<String> = names.iter().map(|name| format!("{name}?: Long")).collect();
+    let schema = format!("entity User = {{ {} }}; {ACTION}", declared.join(", "));
+    let bundle = bundle(
+        &schema,
+        r#"@id("last") permit (principal, action, resource)
+           when { principal has a69 && principal.a69 == 69 && principal has a63 && principal.a63 == 63 };
+           @id("beyond") forbid (principal, action, resource) when { principal has a64 && principal.a64 == 0 };"#,
+    );
+    let user = |attributes: &str| {
+        format!(
+            r#"[{{"uid": {{"type": "User", "id": "u"}}, "parents": [], "attrs": {{{attributes}}}}},
+                {{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}}]"#
+        )
+    };
+    let allowed = |attributes: &str| decide(&bundle, &user(attributes), r#"User::"u""#).allowed();
+    assert!(allowed(r#""a63": 63, "a64": 64, "a69": 69"#));
+    assert!(allowed(r#""a63": 63, "a69": 69"#));
+    assert!(!allowed(r#""a63": 63, "a64": 0, "a69": 69"#));
+    assert!(!allowed(r#""a63": 63, "a64": 64"#));
+    assert!(!allowed(r#""a64": 64, "a69": 69"#));
+}
+
+#[test]
+fn rules_and_conditions_beyond_those_of_a_plan_are_decided_too() {
+    let schema = format!("entity User = {{ n: Long }}; {ACTION}");
+    let mut policies = String::new();
+    for n in 0..200 {
+        writeln!(policies, r#"@id("p{n:03}") permit (principal, action, resource) when {{ principal.n == {n} }};"#)
+            .expect("a text");
+    }
+    // The last in the order of ids, and so far behind the plan's end.
+    policies
+        .push_str(r#"@id("z") forbid (principal, action, resource) when { principal.n == 7 || principal.n == 170 };"#);
+    let bundle = bundle(&schema, &policies);
+    for (n, expected) in [
+        (0, vec!["p000"]),
+        (7, vec!["z"]),
+        (63, vec!["p063"]),
+        (64, vec!["p064"]),
+        (170, vec!["z"]),
+        (199, vec!["p199"]),
+        (200, vec![]),
+    ] {
+        let entities = format!(
+            r#"[{{"uid": {{"type": "User", "id": "u"}}, "parents": [], "attrs": {{"n": {n}}}}},
+                {{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}}]"#
+        );
+        let decision = decide(&bundle, &entities, r#"User::"u""#);
+        assert_eq!(decision.determining().collect::<Vec<_>>(), expected, "n is {n}");
+        assert_eq!(decision.allowed(), expected.first().is_some_and(|id| *id != "z"), "n is {n}");
+    }
+}
+
+#[test]
+fn a_policy_that_names_two_entities_is_found_by_either_order() {
+    let schema = format!("entity User; {ACTION}");
+    let mut policies =
+        String::from(r#"@id("both") forbid (principal == User::"a", action, resource == Door::"front");"#);
+    // So that one name is rarer than the other, each way round.
+    for n in 0..3 {
+        write!(policies, r#"@id("user{n}") permit (principal == User::"a", action, resource == Door::"d{n}");"#)
+            .expect("a text");
+        write!(policies, r#"@id("door{n}") permit (principal == User::"u{n}", action, resource == Door::"front");"#)
+            .expect("a text");
+    }
+    let bundle = bundle(&schema, &policies);
+    let entities = r#"[{"uid": {"type": "User", "id": "a"}, "parents": [], "attrs": {}},
+        {"uid": {"type": "User", "id": "u1"}, "parents": [], "attrs": {}},
+        {"uid": {"type": "Door", "id": "front"}, "parents": [], "attrs": {}}]"#;
+    for (principal, expected) in [(r#"User::"a""#, "both"), (r#"User::"u1""#, "door1")] {
+        let decision = decide(&bundle, entities, principal);
+        assert_eq!(decision.determining().collect::<Vec<_>>(), [expected]);
+    }
+}
