@@ -9,9 +9,9 @@ use cedar_policy::{
 };
 use sha2::{Digest, Sha256};
 
+use super::compile::compile;
 use super::layout::Layout;
 use super::links::{self, Templates};
-use super::lower::compile;
 use super::types::Types;
 use super::{expansion, limits, BundleError, ErrorMode, Finding, Inner, Policy, Sets, Slice, Source, Sources};
 use crate::model::{EntityUid, Names};

@@ -1,4 +1,4 @@
-//! Policies → [`Program`]. What is not understood is left to Cedar, policy by policy.
+//! A policy's scope and conditions → the trees of [`program`](super::program).
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -6,145 +6,35 @@ use std::sync::Arc;
 use cedar_policy::pst;
 
 use super::layout::Layout;
-use super::load::scope_can_match;
-use super::plan::Plan;
-use super::program::{Action, AddressTest, Cond, Environment, Expr, Function, Key, Name, Program, Root, Rule, TypeKey};
-use super::types::{ActionType, EntityType, Types};
-use super::Slice;
-use crate::engine::bugs::Bug;
+use super::program::{AddressTest, Cond, Expr, Function, Key, Name, Root, TypeKey};
 use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, EntityUid, Timestamp, Value};
-
-/// Most trees that are made for single environments; beyond, policies are compiled once, for all environments.
-const SPECIAL: usize = 200_000;
 
 /// What is known of a request before it is made.
 #[derive(Clone, Copy)]
-struct Known<'a> {
-    principal: u32,
-    action: &'a EntityUid,
+pub(super) struct Known<'a> {
+    pub(super) principal: u32,
+    pub(super) action: &'a EntityUid,
     /// The action and its groups.
-    groups: &'a BTreeSet<EntityUid>,
-    resource: u32,
-}
-
-/// A policy in the form it is compiled from.
-struct Source {
-    rank: u32,
-    body: pst::Template,
+    pub(super) groups: &'a BTreeSet<EntityUid>,
+    pub(super) resource: u32,
 }
 
 /// What all policies share.
 #[derive(Default)]
-struct Shared {
-    literals: Vec<EntityUid>,
+pub(super) struct Shared {
+    pub(super) literals: Vec<EntityUid>,
     numbers: HashMap<EntityUid, u32>,
     keys: HashMap<Arc<str>, Arc<Key>>,
 }
 
-struct Lowering<'a> {
-    layout: &'a Layout,
-    known: Option<Known<'a>>,
-    shared: &'a mut Shared,
+pub(super) struct Lowering<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) known: Option<Known<'a>>,
+    pub(super) shared: &'a mut Shared,
 }
 
 /// Why a policy is left to Cedar.
-struct NotCovered;
-
-/// Compiles `policies`, each with its rank. `slice` makes a set of some of them, by their places, for Cedar.
-pub(crate) fn compile(
-    types: Option<&Types>,
-    layout: &Layout,
-    policies: &[(u32, &cedar_policy::Policy)],
-    slice: &dyn Fn(&[usize]) -> Arc<Slice>,
-) -> Program {
-    let mut program = Program::default();
-    let mut shared = Shared::default();
-    // Every policy once, for any request: those that name a principal or resource, and the rest by place.
-    let mut general: Vec<(usize, Source, Arc<Cond>)> = Vec::new();
-    let mut uncovered: Vec<usize> = Vec::new();
-    let mut named: Vec<(Vec<u32>, Rule)> = Vec::new();
-    let mut times: HashMap<u32, u32> = HashMap::new();
-    for (place, (rank, policy)) in policies.iter().enumerate() {
-        let Some(source) = read(*rank, policy) else {
-            uncovered.push(place);
-            continue;
-        };
-        let mut lowering = Lowering { layout, known: None, shared: &mut shared };
-        let Ok(condition) = lowering.policy(&source.body) else {
-            uncovered.push(place);
-            continue;
-        };
-        program.covered += 1;
-        let condition = Arc::new(condition);
-        let names = lowering.named(&source.body);
-        if names.is_empty() {
-            general.push((place, source, condition));
-        } else {
-            names.iter().for_each(|number| *times.entry(*number).or_default() += 1);
-            named.push((names, rule(&source, condition)));
-        }
-    }
-    for (names, rule) in named {
-        // Found by the rarer name: few are asked about somebody who is named often. INVARIANT: there is a name.
-        let rarest = names.into_iter().min_by_key(|number| times.get(number).copied().unwrap_or(0));
-        program.named.entry(rarest.unwrap_or(u32::MAX)).or_default().push(rule);
-    }
-    let cedar = |places: Vec<usize>| (!places.is_empty()).then(|| slice(&places));
-    program.anything = Environment {
-        rules: general.iter().map(|(_, source, condition)| rule(source, Arc::clone(condition))).collect(),
-        plan: Plan::default(),
-        cedar: cedar(uncovered.clone()),
-    };
-    let mut room = SPECIAL;
-    for (types, uid, of) in types.iter().flat_map(|t| t.actions.iter().map(move |(uid, of)| (*t, uid, of))) {
-        let Some(number) = layout.fixed_id(uid) else { continue };
-        let mut groups = if Bug::NoActionGroups.is_in() { BTreeSet::new() } else { of.ancestors.clone() };
-        groups.insert(uid.clone());
-        let first = program.environments.len();
-        let numbers = |names: &[String]| -> Vec<u32> { names.iter().filter_map(|n| layout.type_id(n)).collect() };
-        let (principals, resources) = (numbers(&of.principals), numbers(&of.resources));
-        for principal in &principals {
-            for resource in &resources {
-                let known = Known { principal: *principal, action: uid, groups: &groups, resource: *resource };
-                let mut lowering = Lowering { layout, known: Some(known), shared: &mut shared };
-                let mut rules = Vec::new();
-                for (_, source, generic) in &general {
-                    if !lowering.can_match(&source.body) {
-                        continue;
-                    }
-                    let special = if room > 0 { lowering.policy(&source.body).ok() } else { None };
-                    room = room.saturating_sub(1);
-                    match special {
-                        // INVARIANT: a policy that can only be false does not matter; one that can fail does.
-                        Some(Cond::Always(false)) => {}
-                        Some(condition) => rules.push(rule(source, Arc::new(condition))),
-                        None => rules.push(rule(source, Arc::clone(generic))),
-                    }
-                }
-                rules.sort_by_key(|r| r.rank);
-                let left: Vec<usize> =
-                    uncovered.iter().copied().filter(|p| may_match(policies, *p, known, layout)).collect();
-                let required = |root, number| {
-                    let of = match root {
-                        Root::Principal => *principal,
-                        Root::Resource => *resource,
-                    };
-                    is_required(types, layout, of, number)
-                };
-                let plan = Plan::new(&rules, layout.enumerated(), &required);
-                program.environments.push(Environment { rules, plan, cedar: cedar(left) });
-            }
-        }
-        if program.actions.len() <= number as usize {
-            program.actions.resize_with(number as usize + 1, || None);
-        }
-        if let Some(place) = program.actions.get_mut(number as usize) {
-            *place = Some(Box::new(action(types, uid, of, principals, resources, first)));
-        }
-    }
-    program.literals = shared.literals;
-    program
-}
+pub(super) struct NotCovered;
 
 /// Compiles single conditions, for any request.
 pub(super) struct Conditions<'a> {
@@ -167,58 +57,6 @@ impl<'a> Conditions<'a> {
         self.shared.numbers.retain(|uid, _| !strange.contains(uid));
         condition.filter(|_| strange.is_empty())
     }
-}
-
-fn rule(source: &Source, condition: Arc<Cond>) -> Rule {
-    Rule { rank: source.rank, forbid: source.body.effect == pst::Effect::Forbid, condition }
-}
-
-fn action(
-    types: &Types,
-    uid: &EntityUid,
-    of: &ActionType,
-    principals: Vec<u32>,
-    resources: Vec<u32>,
-    first: usize,
-) -> Action {
-    let downloads = ["downloadAuditPackage", "exportSection"];
-    Action {
-        principals,
-        resources,
-        first,
-        wants_now: types.wants_now(uid),
-        clamps: uid.type_name() == "Grc::Action" && downloads.contains(&uid.id()),
-        context: Arc::new(of.context.clone()),
-    }
-}
-
-/// Whether every entity of a type has the attribute with this number.
-fn is_required(types: &Types, layout: &Layout, type_id: u32, number: u16) -> bool {
-    let name = layout.attributes(type_id).get(usize::from(number));
-    let of = layout.type_name(type_id).and_then(|of| types.entities.get(&**of));
-    match (of, name) {
-        (Some(EntityType::Stored { attributes, .. }), Some(name)) => {
-            attributes.fields.get(&**name).is_some_and(|field| field.required)
-        }
-        _ => false,
-    }
-}
-
-/// The policy, with the values of its slots where it was linked from a template.
-fn read(rank: u32, policy: &cedar_policy::Policy) -> Option<Source> {
-    let body = match policy.to_pst().ok()? {
-        pst::Policy::Static(policy) => policy.body().clone(),
-        pst::Policy::Linked(policy) => policy.into_static_policy().ok()?.body().clone(),
-    };
-    Some(Source { rank, body })
-}
-
-/// Whether Cedar must be asked about a policy that is not compiled.
-fn may_match(policies: &[(u32, &cedar_policy::Policy)], place: usize, known: Known<'_>, layout: &Layout) -> bool {
-    let name = |type_id| layout.type_name(type_id).map(|n| n.to_string()).unwrap_or_default();
-    policies
-        .get(place)
-        .is_none_or(|(_, policy)| scope_can_match(policy, &name(known.principal), known.groups, &name(known.resource)))
 }
 
 fn uid(of: &pst::EntityUID) -> EntityUid {
@@ -263,7 +101,7 @@ impl Lowering<'_> {
     }
 
     /// The literals that the scope names as resource and principal or a group of them.
-    fn named(&mut self, body: &pst::Template) -> Vec<u32> {
+    pub(super) fn named(&mut self, body: &pst::Template) -> Vec<u32> {
         use pst::EntityOrSlot::Entity;
         let principal = match &body.principal {
             pst::PrincipalConstraint::Eq(Entity(e))
@@ -288,7 +126,7 @@ impl Lowering<'_> {
     }
 
     /// Whether the types in the scope allow the known ones.
-    fn can_match(&self, body: &pst::Template) -> bool {
+    pub(super) fn can_match(&self, body: &pst::Template) -> bool {
         let Some(known) = self.known else { return true };
         let is = |of: &pst::EntityType, type_id| self.layout.type_name(type_id).is_some_and(|n| **n == *of.to_string());
         let principal = match &body.principal {
@@ -308,7 +146,7 @@ impl Lowering<'_> {
     }
 
     /// When the policy applies: its scope, then its clauses.
-    fn policy(&mut self, body: &pst::Template) -> Result<Cond, NotCovered> {
+    pub(super) fn policy(&mut self, body: &pst::Template) -> Result<Cond, NotCovered> {
         let mut parts = Vec::new();
         let (is, within) = match &body.principal {
             pst::PrincipalConstraint::Any => (None, None),

@@ -2,6 +2,7 @@
 
 mod check;
 pub(crate) mod clauses;
+mod compile;
 mod expansion;
 pub(crate) mod layout;
 mod limits;

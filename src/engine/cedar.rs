@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::eval::Env;
+use super::env::Env;
 use super::Linked;
 use crate::bundle::{ErrorMode, Slice};
 use crate::model::{DecisionError, Entity, EntityUid, ErrorCode, Request, Resource, Value};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cedar_policy::pst;
 
-use super::eval::Env;
+use super::env::Env;
 use super::{decide, prepare, Linked};
 use crate::bundle::clauses::{Clause, Dissector, Tree, Wanted};
 use crate::bundle::{on_big_stack, Policy};

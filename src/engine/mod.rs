@@ -1,14 +1,17 @@
 //! Deciding, as a pure function of bundle, snapshot, request and instant.
 //!
-//! [`eval`] evaluates a bundle's compiled conditions on a request; what is not compiled is left to [`cedar`], which also
-//! serves as the judge.
+//! [`env`] is a request as conditions see it, [`planned`] follows a plan of many rules, [`eval`] evaluates single
+//! conditions and [`values`] compares what they give. What is not compiled is left to [`cedar`], which also serves as the
+//! judge.
 
 pub(crate) mod bugs;
 mod cedar;
+mod env;
 mod eval;
 pub(crate) mod explain;
 mod planned;
 mod sweep;
+mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use crate::model::{
     Decision, DecisionError, EntityUid, ErrorCode, Handle, Request, Resource, Timestamp, Value, Window,
 };
 use bugs::Bug;
-use eval::{Data, Ent, Env};
+use env::{Data, Ent, Env};
 
 /// A bundle and a snapshot that fit each other.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! Following a plan: the rules of an environment, each test asked at most once.
 
-use super::eval::{Data, Ent, Env};
+use super::env::{Data, Ent, Env};
 use crate::bundle::plan::{Form, Place, Plan, Switch, ASK, FAILS, HOLDS};
 use crate::bundle::program::Root;
 use crate::entities::record::{sorted_contains, Cell};

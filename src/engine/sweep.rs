@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::eval::{Data, Ent};
+use super::env::{Data, Ent};
 use super::{decide, evaluate, prepare, Linked, Now};
 use crate::bundle::ErrorMode;
 use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Request, Resource, Value};

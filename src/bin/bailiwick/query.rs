@@ -19,12 +19,9 @@ pub(crate) struct Paging {
     after: Option<EntityUid>,
 }
 
+/// What both commands are given.
 #[derive(clap::Args)]
-pub(crate) struct WhoCan {
-    /// An action of the schema; a uid, where it is not of the built-in model
-    action: String,
-    /// A stored resource's uid, such as 'Grc::Organization::"acme"', or a whole entity as JSON
-    resource: String,
+pub(crate) struct Given {
     /// The context, as JSON [default: {}]; the present instant stands in for `now`
     #[arg(long, value_name = "JSON")]
     context: Option<String>,
@@ -34,6 +31,16 @@ pub(crate) struct WhoCan {
     inputs: Inputs,
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct WhoCan {
+    /// An action of the schema; a uid, where it is not of the built-in model
+    action: String,
+    /// A stored resource's uid, such as 'Grc::Organization::"acme"', or a whole entity as JSON
+    resource: String,
+    #[command(flatten)]
+    given: Given,
 }
 
 #[derive(clap::Args)]
@@ -49,15 +56,8 @@ pub(crate) struct WhatCan {
     /// The type of these resources, such as Grc::Control
     #[arg(long = "type", value_name = "TYPE", requires = "action")]
     type_name: Option<String>,
-    /// The context, as JSON [default: {}]; the present instant stands in for `now`
-    #[arg(long, value_name = "JSON")]
-    context: Option<String>,
     #[command(flatten)]
-    paging: Paging,
-    #[command(flatten)]
-    inputs: Inputs,
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    given: Given,
 }
 
 impl Paging {
@@ -73,24 +73,24 @@ impl Paging {
 type Borrowed<'a> = Vec<(&'a str, Value)>;
 
 pub(crate) fn who_can(args: &WhoCan, out: &mut dyn Write) -> Result<u8> {
-    let (bundle, authorizer) = match args.inputs.load() {
+    let (bundle, authorizer) = match args.given.inputs.load() {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
-    let (resource, context) = (Some(args.resource.as_str()), args.context.as_deref());
+    let (resource, context) = (Some(args.resource.as_str()), args.given.context.as_deref());
     let asked = match (Asked { principal: None, action: &args.action, resource, context }).read(&bundle) {
         Ok(asked) => asked,
         Err(message) => return Ok(unusable(&message)),
     };
     let context: Borrowed<'_> = asked.context().iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let found = authorizer.who_can(asked.action(), asked.resource().clone(), &context, &args.paging.page());
+    let found = authorizer.who_can(asked.action(), asked.resource().clone(), &context, &args.given.paging.page());
     let what = format!("{} on {}", asked.action().id().escape_debug(), text::uid(asked.resource().uid()));
     let told = |total| format!("{} may do {what}", text::count(total, "principal", "principals"));
-    list(found, &authorizer, args.format, &told, out)
+    list(found, &authorizer, args.given.format, &told, out)
 }
 
 pub(crate) fn what_can(args: &WhatCan, out: &mut dyn Write) -> Result<u8> {
-    let (bundle, authorizer) = match args.inputs.load() {
+    let (bundle, authorizer) = match args.given.inputs.load() {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
     };
@@ -107,7 +107,7 @@ fn resources(
     (action, type_name): (&str, &str),
     out: &mut dyn Write,
 ) -> Result<u8> {
-    let asked = Asked { principal: None, action, resource: None, context: args.context.as_deref() };
+    let asked = Asked { principal: None, action, resource: None, context: args.given.context.as_deref() };
     let asked = match asked.read(bundle) {
         Ok(asked) => asked,
         Err(message) => return Ok(unusable(&message)),
@@ -116,13 +116,13 @@ fn resources(
     let of_model = asked.action().type_name() == "Grc::Action" && !type_name.contains("::");
     let type_name = if of_model { format!("Grc::{type_name}") } else { type_name.to_owned() };
     let context: Borrowed<'_> = asked.context().iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let (page, action) = (args.paging.page(), asked.action());
+    let (page, action) = (args.given.paging.page(), asked.action());
     let found = authorizer.allowed_resources(&args.principal, action, &type_name, &context, &page);
     let role = text::role_of(authorizer.snapshot().get(&args.principal).as_ref());
     let (who, action) = (text::uid(&args.principal), action.id().escape_debug());
     let short = text::short(&type_name);
     let told = |total| format!("{} {short}, on which {who}{role} may do {action}", text::grouped(total));
-    list(found, authorizer, args.format, &told, out)
+    list(found, authorizer, args.given.format, &told, out)
 }
 
 /// Writes a page of uids, and how many there are.
@@ -162,12 +162,12 @@ fn actions(args: &WhatCan, bundle: &Bundle, authorizer: &Authorizer, out: &mut d
     let Some(first) = bundle.actions().into_iter().next() else {
         return Ok(unusable(&"the schema declares no action"));
     };
-    if args.paging.limit.is_some() || args.paging.after.is_some() {
+    if args.given.paging.limit.is_some() || args.given.paging.after.is_some() {
         return Ok(unusable(&"`--limit` and `--after` go with `--action` and `--type`"));
     }
     let first = first.to_string();
     let asked = Asked { principal: None, action: &first, resource: args.resource.as_deref(), context: None };
-    let (resource, context) = match (asked.read(bundle), context_of_any(bundle, args.context.as_deref())) {
+    let (resource, context) = match (asked.read(bundle), context_of_any(bundle, args.given.context.as_deref())) {
         (Ok(asked), Ok(context)) => (asked.resource().clone(), context),
         (Err(message), _) | (_, Err(message)) => return Ok(unusable(&message)),
     };
@@ -176,7 +176,7 @@ fn actions(args: &WhatCan, bundle: &Bundle, authorizer: &Authorizer, out: &mut d
         Ok(answer) => answer,
         Err(error) => return Ok(unusable(&told(&error))),
     };
-    if args.format == Format::Json {
+    if args.given.format == Format::Json {
         let uids = |uids: &[EntityUid]| uids.iter().map(ToString::to_string).collect::<Vec<_>>();
         writeln!(out, "{}", json!({"allowed": uids(answer.allowed()), "undecided": uids(answer.undecided())}))?;
         return Ok(0);
