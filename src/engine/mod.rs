@@ -62,7 +62,11 @@ impl Linked {
 
     /// With a snapshot that came from this one's by changes.
     pub(crate) fn with_changed(&self, snapshot: Snapshot) -> Self {
-        Self { snapshot, ..self.clone() }
+        if snapshot.has_pins(&self.literals) {
+            return Self { snapshot, ..self.clone() };
+        }
+        // It was laid out anew: what policies name is elsewhere now.
+        Self::link(self.bundle.clone(), snapshot)
     }
 
     pub(crate) fn bundle(&self) -> &Bundle {

@@ -175,6 +175,11 @@ impl Snapshot {
         pins
     }
 
+    /// Whether the slots it keeps are these, as [`Snapshot::pin`] gave them for it or for what it came from.
+    pub(crate) fn has_pins(&self, pins: &Arc<[u32]>) -> bool {
+        Arc::ptr_eq(&self.pins, pins)
+    }
+
     pub(crate) fn layout(&self) -> &Arc<Layout> {
         &self.layout
     }

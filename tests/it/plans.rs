@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use bailiwick::{Authorizer, Bundle, Decision, EntityUid, ErrorMode, Request, Source, Sources};
+use bailiwick::{Authorizer, Bundle, Changes, Decision, Entity, EntityUid, ErrorMode, Request, Source, Sources};
 
 fn bundle(schema: &str, policies: &str) -> Bundle {
     let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
@@ -99,4 +99,44 @@ fn a_policy_that_names_two_entities_is_found_by_either_order() {
         let decision = decide(&bundle, entities, principal);
         assert_eq!(decision.determining().collect::<Vec<_>>(), [expected]);
     }
+}
+
+#[test]
+fn a_policy_that_names_somebody_goes_on_doing_so_whatever_is_changed() {
+    let schema = format!("entity Team; entity User in [Team] = {{ n?: Long }}; {ACTION}");
+    let permit = r#"@id("all") permit (principal, action, resource);"#;
+    let user = bundle(&schema, &format!(r#"{permit} @id("no") forbid (principal == User::"a", action, resource);"#));
+    let team = bundle(&schema, &format!(r#"{permit} @id("no") forbid (principal in Team::"t", action, resource);"#));
+    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
+    let (a, t, front) = (uid(r#"User::"a""#), uid(r#"Team::"t""#), uid(r#"Door::"front""#));
+    let request = Request::new(a.clone(), uid(r#"Action::"go""#), front.clone());
+    // Neither is stored yet when the bundle names it.
+    let authorizer = Authorizer::builder()
+        .bundle(user.clone())
+        .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
+        .build();
+    let put = |entity: Entity| authorizer.apply(&Changes::new().upsert(entity)).expect("it fits");
+    let out = |uid: &EntityUid| authorizer.apply(&Changes::new().remove(uid.clone())).expect("nothing refers to it");
+    let by = || authorizer.is_authorized(&request).determining().map(str::to_owned).collect::<Vec<_>>();
+    put(Entity::new(front));
+    put(Entity::new(a.clone()));
+    assert_eq!(by(), ["no"], "put in after the bundle");
+    put(Entity::new(a.clone()).with("n", bailiwick::Value::Long(1)));
+    assert_eq!(by(), ["no"], "changed");
+    out(&a);
+    put(Entity::new(a.clone()));
+    assert_eq!(by(), ["no"], "taken out and put in again");
+    authorizer.replace_bundle(&team).expect("it fits");
+    assert_eq!(by(), ["all"], "the other bundle names a team");
+    put(Entity::new(t.clone()));
+    put(Entity::new(a.clone()).with_parent(t.clone()));
+    assert_eq!(by(), ["no"], "in the team");
+    put(Entity::new(a.clone()));
+    out(&t);
+    assert_eq!(by(), ["all"], "the team has gone");
+    put(Entity::new(t.clone()));
+    put(Entity::new(a.clone()).with_parent(t));
+    assert_eq!(by(), ["no"], "the team is there again");
+    authorizer.replace_bundle(&user).expect("it fits");
+    assert_eq!(by(), ["no"], "the first bundle again");
 }
