@@ -241,7 +241,7 @@ impl Parts {
         let texts = |uid: &EntityUid| (uid.type_name().to_owned(), uid.id().to_owned());
         Self {
             uids: [request.principal(), request.action(), request.resource().uid()].map(texts),
-            context: request.context().iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            context: request.context().iter().map(|(name, value)| (name.to_owned(), value.clone())).collect(),
         }
     }
 
@@ -304,7 +304,8 @@ impl Raw {
 
 fn request(field: &Field, schema: &cedar_policy::Schema, request: &Request) -> cedar_policy::Request {
     let uid = |uid: &EntityUid| cedar_policy::EntityUid::from_str(&uid.to_string()).expect("a uid");
-    let mut context = request.context().clone();
+    let mut context: BTreeMap<String, Value> =
+        request.context().iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
     if let Some(window) = field.authorizer.is_authorized(request).window() {
         let ends = [("from", window.from), ("to", window.to)];
         let ends = ends.map(|(name, at)| (name.to_owned(), Value::Datetime(at)));

@@ -129,7 +129,12 @@ fn who(report: &mut Report, field: &Field) {
     let organization = field.world.entities.iter().find(is_organization).expect("there is one").uid().clone();
     let action = Action::AccessPsa.uid();
     let page = bailiwick::query::Page::all();
-    let ask = || field.authorizer.who_can(&action, organization.clone(), &[], &page).expect("it is known");
+    let ask = || {
+        field
+            .authorizer
+            .who_can(&action, organization.clone(), &bailiwick::Context::default(), &page)
+            .expect("it is known")
+    };
     let members = field.world.entities.iter().filter(is_member);
     let by_hand = members.filter(|member| {
         let request = grc::request(member.uid().clone(), Action::AccessPsa, organization.clone())

@@ -20,8 +20,8 @@ pub use engine::bugs::Bug;
 pub use entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
 pub use model::grc;
 pub use model::{
-    ClauseReason, Decision, DecisionError, Entity, EntityUid, ErrorCode, Explanation, Handle, Part, PolicyReason,
-    Request, RequestError, Resource, Revision, Seen, Sight, Timestamp, UidError, Value, Window,
+    ClauseReason, Context, Decision, DecisionError, Entity, EntityUid, ErrorCode, Explanation, Handle, Part,
+    PolicyReason, Request, RequestError, Resource, Revision, Seen, Sight, Timestamp, UidError, Value, Window,
 };
 
 /// Decides on a snapshot as it is, without the checks of an [`Authorizer`]: for tests of what the engine does with

@@ -12,8 +12,8 @@ use crate::bundle::Bundle;
 use crate::engine::{self, Linked, Now};
 use crate::entities::{request_from_parts, Part};
 use crate::model::{
-    grc, Decision, DecisionError, EntityUid, ErrorCode, Explanation, Handle, Json, Request, RequestError, Resource,
-    Timestamp, Value,
+    grc, Context, Decision, DecisionError, EntityUid, ErrorCode, Explanation, Handle, Json, Request, RequestError,
+    Resource, Timestamp, Value,
 };
 
 /// Which part of an answer is wanted: those after a uid, in the order of type and id, and how many at most.
@@ -112,21 +112,18 @@ impl QueryError {
     }
 }
 
-/// Attributes of a request's context.
-pub type Context<'a> = &'a [(&'a str, Value)];
-
 /// Reads a context that is not of one action: each attribute as the first action that declares it has it, in the order
 /// of their ids.
 ///
 /// # Errors
 /// When it is no object, or an attribute cannot be read.
-pub fn context_from_tree(bundle: &Bundle, context: &Json) -> Result<Vec<(String, Value)>, RequestError> {
+pub fn context_from_tree(bundle: &Bundle, context: &Json) -> Result<Context, RequestError> {
     let Json::Object(fields) = context else {
         return Err(RequestError::new(format!("`context`: expected an object, found {}", context.kind())));
     };
     let nothing = EntityUid::unchecked("Nothing", "");
     let types = bundle.inner.types.as_deref();
-    let mut out = Vec::with_capacity(fields.len());
+    let mut out = Context::default();
     for field in fields {
         let declares = |types: &Types| {
             let mut actions = types.actions.iter();
@@ -134,14 +131,14 @@ pub fn context_from_tree(bundle: &Bundle, context: &Json) -> Result<Vec<(String,
         };
         let action = types.and_then(declares).unwrap_or_else(|| nothing.clone());
         let (one, part) = (Json::Object(vec![field.clone()]), || Part::Uid(&nothing));
-        out.extend(request_from_parts(bundle, part(), Part::Uid(&action), part(), Some(&one))?.context);
+        let read = request_from_parts(bundle, part(), Part::Uid(&action), part(), Some(&one))?.context;
+        read.iter().for_each(|(name, value)| out.set(name, value.clone()));
     }
     Ok(out)
 }
 
-fn request(principal: Handle, action: &EntityUid, resource: Resource, context: Context<'_>) -> Request {
-    let request = Request::new(principal, action.clone(), resource);
-    context.iter().fold(request, |request, (name, value)| request.with(name, value.clone()))
+fn request(principal: Handle, action: &EntityUid, resource: Resource, context: &Context) -> Request {
+    Request { principal, action: action.clone().into(), resource, context: context.clone() }
 }
 
 /// Decides, and gives an error where the decision is not to be trusted.
@@ -166,15 +163,18 @@ impl Authorizer {
         &self,
         principal: &EntityUid,
         resource: impl Into<Resource>,
-        context: Context<'_>,
+        context: &Context,
     ) -> Result<AllowedActions, QueryError> {
         let resource = resource.into();
         self.ask(|linked, now| {
             let mut out = AllowedActions::default();
             let mut decision = Decision::default();
             for (action, needs) in linked.actions_between(principal.type_name(), resource.uid().type_name()) {
-                let given: Vec<(&str, Value)> =
-                    context.iter().filter(|(name, _)| needs.declares(name)).cloned().collect();
+                let given: Context = context
+                    .iter()
+                    .filter(|(name, _)| needs.declares(name))
+                    .map(|(name, value)| (name, value.clone()))
+                    .collect();
                 if needs.missing(&given) {
                     out.undecided.push(action);
                     continue;
@@ -200,7 +200,7 @@ impl Authorizer {
         &self,
         action: &EntityUid,
         resource: impl Into<Resource>,
-        context: Context<'_>,
+        context: &Context,
         page: &Page,
     ) -> Result<Found, QueryError> {
         let nobody = EntityUid::unchecked("Nobody", "");
@@ -224,7 +224,7 @@ impl Authorizer {
         principal: &EntityUid,
         action: &EntityUid,
         type_name: &str,
-        context: Context<'_>,
+        context: &Context,
         page: &Page,
     ) -> Result<Found, QueryError> {
         let nothing = EntityUid::unchecked(type_name, "");
@@ -246,7 +246,7 @@ impl Authorizer {
         principal: &EntityUid,
         action: &EntityUid,
         resources: &[Resource],
-        context: Context<'_>,
+        context: &Context,
     ) -> Result<Vec<usize>, QueryError> {
         self.ask(|linked, now| {
             let (principal, action) = (linked.resolve(principal), linked.resolve(action));

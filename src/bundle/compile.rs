@@ -9,12 +9,12 @@ use cedar_policy::pst;
 use super::layout::Layout;
 use super::load::scope_can_match;
 use super::lower::{Known, Lowering, Shared};
-use super::plan::Plan;
-use super::program::{Action, Cond, Environment, Program, Root, Rule};
-use super::types::{ActionType, EntityType, Types};
+use super::plan::{Plan, Schema};
+use super::program::{Action, Cond, Environment, Given, Program, Root, Rule, GIVEN};
+use super::types::{ActionType, EntityType, Field, Types};
 use super::Slice;
 use crate::engine::bugs::Bug;
-use crate::model::EntityUid;
+use crate::model::{EntityUid, Word};
 
 /// Most trees that are made for single environments; beyond, policies are compiled once, for all environments.
 const SPECIAL: usize = 200_000;
@@ -70,12 +70,15 @@ pub(crate) fn compile(
         cedar: cedar(uncovered.clone()),
     };
     let mut room = SPECIAL;
+    // Environments without policies for Cedar, by the ranks of their rules.
+    let mut alike: HashMap<Vec<u32>, Vec<usize>> = HashMap::new();
+    let mut contexts: Vec<Arc<[Given]>> = Vec::new();
     for (types, uid, of) in types.iter().flat_map(|t| t.actions.iter().map(move |(uid, of)| (*t, uid, of))) {
         let Some(number) = layout.fixed_id(uid) else { continue };
         let mut groups = if Bug::NoActionGroups.is_in() { BTreeSet::new() } else { of.ancestors.clone() };
         groups.insert(uid.clone());
-        let first = program.environments.len();
-        let numbers = |names: &[String]| -> Vec<u32> { names.iter().filter_map(|n| layout.type_id(n)).collect() };
+        let numbers =
+            |names: &[String]| -> Vec<u32> { names.iter().filter_map(|n| layout.type_id(&n.into())).collect() };
         let (principals, resources) = (numbers(&of.principals), numbers(&of.resources));
         for principal in &principals {
             for resource in &resources {
@@ -105,19 +108,45 @@ pub(crate) fn compile(
                     };
                     is_required(types, layout, of, number)
                 };
-                let plan = Plan::new(&rules, layout.enumerated(), &required);
-                program.environments.push(Environment { rules, plan, cedar: cedar(left) });
+                let given = |name: &Word| {
+                    let place = of.context.fields.keys().take(GIVEN).position(|own| **own == **name);
+                    place.and_then(|place| u8::try_from(place).ok())
+                };
+                let schema = Schema { enumerated: layout.enumerated(), required: &required, given: &given };
+                let plan = Plan::new(&rules, &schema);
+                let place = match alike.entry(rules.iter().map(|rule| rule.rank).collect()).or_default() {
+                    same if left.is_empty() => {
+                        let is_same = |at: &&usize| program.environments.get(**at).is_some_and(|e| e.is(&rules, &plan));
+                        let known = same.iter().find(is_same).copied();
+                        same.extend(known.is_none().then_some(program.environments.len()));
+                        known
+                    }
+                    _ => None,
+                };
+                let place = place.unwrap_or_else(|| {
+                    program.environments.push(Environment { rules, plan, cedar: cedar(left) });
+                    program.environments.len() - 1
+                });
+                if let Ok(place) = u32::try_from(place) {
+                    program.foreseen.insert([number, *principal, *resource], place);
+                }
             }
         }
         if program.actions.len() <= number as usize {
             program.actions.resize_with(number as usize + 1, || None);
         }
         if let Some(place) = program.actions.get_mut(number as usize) {
-            *place = Some(Box::new(action(types, uid, of, principals, resources, first)));
+            *place = Some(action(types, uid, of, (principals, resources), &mut contexts));
         }
     }
     program.literals = shared.literals;
     program
+}
+
+impl Environment {
+    fn is(&self, rules: &[Rule], plan: &Plan) -> bool {
+        self.cedar.is_none() && *self.rules == *rules && self.plan == *plan
+    }
 }
 
 fn rule(source: &Source, condition: Arc<Cond>) -> Rule {
@@ -128,18 +157,27 @@ fn action(
     types: &Types,
     uid: &EntityUid,
     of: &ActionType,
-    principals: Vec<u32>,
-    resources: Vec<u32>,
-    first: usize,
+    (principals, resources): (Vec<u32>, Vec<u32>),
+    contexts: &mut Vec<Arc<[Given]>>,
 ) -> Action {
     let downloads = ["downloadAuditPackage", "exportSection"];
+    let field =
+        |(name, field): (&String, &Field)| Given { name: name.into(), of: field.of.clone(), required: field.required };
+    let given: Vec<Given> = of.context.fields.iter().map(field).collect();
+    // Most actions have the same.
+    let given = contexts.iter().find(|own| ***own == *given).cloned().unwrap_or_else(|| {
+        contexts.push(given.into());
+        contexts.last().cloned().unwrap_or_else(|| Arc::new([]))
+    });
+    let now = given.iter().enumerate().find(|(_, field)| *field.name == *"now");
     Action {
         principals,
         resources,
-        first,
-        wants_now: types.wants_now(uid),
+        now: now.filter(|_| types.wants_now(uid)).map(|(place, field)| (place, field.required)),
+        required: given.iter().filter(|field| field.required).count(),
+        given,
         clamps: uid.type_name() == "Grc::Action" && downloads.contains(&uid.id()),
-        context: Arc::new(of.context.clone()),
+        context: of.context.clone(),
     }
 }
 

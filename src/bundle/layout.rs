@@ -2,24 +2,33 @@
 //! entity that the schema lists itself.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use super::types::{EntityType, Types};
-use crate::model::EntityUid;
+use crate::model::{EntityUid, Word};
 
 /// The place of an attribute that a type does not have.
 pub(crate) const NOWHERE: u16 = u16::MAX;
 /// Most attributes of a type that have numbers; further ones are found by name.
 pub(crate) const NUMBERED: usize = 64;
 
+/// The first of so many generations, each unlike any other in this process.
+pub(crate) fn generations(count: u64) -> u64 {
+    static GENERATION: AtomicU64 = AtomicU64::new(1);
+    GENERATION.fetch_add(count, Ordering::Relaxed)
+}
+
 /// The numbers that a schema gives to what it declares.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     types: Vec<TypeLayout>,
-    by_name: HashMap<Arc<str>, u32>,
+    by_name: HashMap<Word, u32, foldhash::fast::RandomState>,
     /// Entities of enumerated types, then actions: their numbers are their places here, in every snapshot.
     fixed: Vec<EntityUid>,
-    by_uid: HashMap<EntityUid, u32>,
+    by_uid: HashMap<EntityUid, u32, foldhash::fast::RandomState>,
+    /// The generation of the first of them.
+    generation: u64,
     /// How many of these are of enumerated types.
     enumerated: usize,
     /// Actions, with all the groups they are in, sorted.
@@ -29,7 +38,7 @@ pub(crate) struct Layout {
 /// The attributes of one entity type, by name; an attribute's number is its place.
 #[derive(Debug, PartialEq, Eq)]
 struct TypeLayout {
-    name: Arc<str>,
+    name: Word,
     attributes: Vec<Arc<str>>,
 }
 
@@ -55,15 +64,17 @@ impl Layout {
                 }
                 None => continue,
             };
-            layout.add(name.as_str().into(), attributes);
+            layout.add(name.into(), attributes);
         }
         layout.enumerated = layout.fixed.len();
         for action in types.actions.keys() {
-            if !layout.by_name.contains_key(action.type_name()) {
-                layout.add(action.type_name().into(), Vec::new());
+            let (type_name, _) = action.parts();
+            if layout.type_id(type_name).is_none() {
+                layout.add(type_name.clone(), Vec::new());
             }
             layout.fixed.push(action.clone());
         }
+        layout.generation = generations(layout.fixed.len() as u64);
         layout.by_uid = layout.fixed.iter().cloned().zip(0..).collect();
         for (action, of) in &types.actions {
             let mut groups: Vec<u32> = of.ancestors.iter().filter_map(|group| layout.fixed_id(group)).collect();
@@ -73,8 +84,8 @@ impl Layout {
         layout
     }
 
-    fn add(&mut self, name: Arc<str>, attributes: Vec<Arc<str>>) {
-        self.by_name.insert(Arc::clone(&name), u32::try_from(self.types.len()).unwrap_or(u32::MAX));
+    fn add(&mut self, name: Word, attributes: Vec<Arc<str>>) {
+        self.by_name.insert(name.clone(), u32::try_from(self.types.len()).unwrap_or(u32::MAX));
         self.types.push(TypeLayout { name, attributes });
     }
 
@@ -84,12 +95,12 @@ impl Layout {
     }
 
     /// The number of the type with this name.
-    pub(crate) fn type_id(&self, name: &str) -> Option<u32> {
+    pub(crate) fn type_id(&self, name: &Word) -> Option<u32> {
         self.by_name.get(name).copied()
     }
 
     /// The name of a declared type.
-    pub(crate) fn type_name(&self, type_id: u32) -> Option<&Arc<str>> {
+    pub(crate) fn type_name(&self, type_id: u32) -> Option<&Word> {
         self.types.get(type_id as usize).map(|t| &t.name)
     }
 
@@ -119,7 +130,14 @@ impl Layout {
         &self.groups
     }
 
+    /// The generation of a listed entity, which is the same in every snapshot of this layout.
+    #[inline]
+    pub(crate) fn generation(&self, number: u32) -> Option<u64> {
+        ((number as usize) < self.fixed.len()).then(|| self.generation + u64::from(number))
+    }
+
     /// The number of a listed entity.
+    #[inline]
     pub(crate) fn fixed_id(&self, uid: &EntityUid) -> Option<u32> {
         self.by_uid.get(uid).copied()
     }

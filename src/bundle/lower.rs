@@ -7,7 +7,7 @@ use cedar_policy::pst;
 
 use super::layout::Layout;
 use super::program::{AddressTest, Cond, Expr, Function, Key, Name, Root, TypeKey};
-use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, EntityUid, Timestamp, Value};
+use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, EntityUid, Timestamp, Value, Word};
 
 /// What is known of a request before it is made.
 #[derive(Clone, Copy)]
@@ -88,8 +88,8 @@ impl Lowering<'_> {
     }
 
     fn type_key(&self, of: &pst::EntityType) -> TypeKey {
-        let name = of.to_string();
-        TypeKey { number: self.layout.type_id(&name), name: name.into() }
+        let name = Word::from(of.to_string());
+        TypeKey { number: self.layout.type_id(&name), name }
     }
 
     /// The type of principal or resource, where it is known.
@@ -235,7 +235,7 @@ impl Lowering<'_> {
     fn of_type(&self, expr: Expr, of: &pst::EntityType) -> Cond {
         let known = match &expr {
             Expr::Root(root) => self.root_type(*root).and_then(|t| self.layout.type_name(t).cloned()),
-            Expr::Action => self.known.map(|k| k.action.type_name().into()),
+            Expr::Action => self.known.map(|k| k.action.parts().0.clone()),
             _ => None,
         };
         let key = self.type_key(of);

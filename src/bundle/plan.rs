@@ -1,155 +1,253 @@
-//! The rules of one environment as a plan: a condition that several rules ask is asked once, and jumps say which comes
-//! next. A rule's own order is kept: what stands behind a guard is asked only where the guard holds.
+//! The rules of one environment as a plan: a graph whose every way asks each condition at most once, and at whose end
+//! stands which rules hold. What stands behind a guard in a rule is asked only where the guard holds.
 
 use std::collections::HashMap;
 
 use super::program::{Cond, Expr, Name, Root, Rule};
+use crate::model::Word;
 
-/// Rules, and tests, are bits of one word.
+/// Rules of a section, and its tests, are bits of one word.
 const BITS: usize = 64;
-/// Most steps of a plan.
-const STEPS: usize = 4_096;
+/// Most nodes and ends of a section: a decision waits for each that is not in the caches.
+const NODES: usize = 96;
+/// Most rules of an environment that are planned.
+const PLANNED: usize = 64;
 
-/// What the first rules of an environment come to; where it has no answer, each rule's own condition does.
-#[derive(Debug, Default)]
+/// The first rules of an environment in sections, one after the other; the rules after them are not planned.
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Plan {
-    /// How many rules are planned; those after them are not.
+    pub(crate) sections: Box<[Section]>,
+}
+
+/// Rules that follow each other, as one graph. Where a test has no answer, each rule is evaluated by itself.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Section {
+    /// How many rules.
     pub(crate) rules: usize,
-    /// Which of them forbid.
-    pub(crate) forbids: u64,
-    pub(crate) switches: Box<[Switch]>,
-    pub(crate) tests: Box<[Test]>,
-    pub(crate) steps: Box<[Step]>,
-    /// Rules by number, with the step that each begins at; without those that a switch decides.
-    pub(crate) walks: Box<[(u8, u16)]>,
+    pub(crate) start: Next,
+    pub(crate) nodes: Box<[Node]>,
+    pub(crate) ends: Box<[End]>,
+    /// The ranks of the rules that hold, end by end.
+    pub(crate) ranks: Box<[u32]>,
+    /// Where switches lead.
+    pub(crate) ways: Box<[Next]>,
+    /// The tests' conditions, for what takes more than a look.
+    pub(crate) conds: Box<[Cond]>,
 }
 
-/// Asks a test, and goes on to a further step, to [`HOLDS`] or to [`FAILS`].
+/// Where a graph goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Step {
-    pub(crate) test: u8,
-    pub(crate) yes: u16,
-    pub(crate) no: u16,
-    /// Where to go on when the test takes more than a look: to the guards that were left out since a required attribute
-    /// is there. [`ASK`] where there are none.
-    pub(crate) guards: u16,
+pub(crate) enum Next {
+    Node(u8),
+    End(u8),
+    /// Nothing is planned for this: each rule is evaluated by itself.
+    Unplanned,
 }
 
-/// The rule's condition is true.
-pub(crate) const HOLDS: u16 = u16::MAX;
-/// The rule's condition is false.
-pub(crate) const FAILS: u16 = u16::MAX - 1;
-/// The test is to be asked, whatever it takes.
-pub(crate) const ASK: u16 = u16::MAX - 2;
-
-/// A condition without and, or, not and if.
-#[derive(Debug)]
-pub(crate) struct Test {
-    pub(crate) form: Form,
-    pub(crate) cond: Cond,
+/// Which rules hold: so many, beginning at a place in `ranks`. If forbids do, they alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct End {
+    pub(crate) first: u16,
+    pub(crate) count: u16,
+    pub(crate) forbid: bool,
 }
+
+/// Asks one thing. Small, since a decision fetches some of them.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Node {
+    /// A condition without and, or, not and if; by its place in `conds`.
+    Test { form: Form, cond: u8, yes: Next, no: Next },
+    /// Which of the entities that the schema lists an attribute is: the first so many numbers lead by `ways`, beginning
+    /// at a place, the others to `other`.
+    Switch { of: Own, first: u16, count: u16, other: Next },
+}
+
+const _: () = assert!(std::mem::size_of::<Node>() == 16);
 
 /// The usual conditions on stored entities, which take but a look.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Form {
-    Flag(Root, u16),
-    Has(Root, u16),
-    Same(Place, Place),
+    Flag(Own),
+    Has(Own),
+    /// Two attributes are the same entity.
+    Same(Own, Own),
+    /// An attribute is what the request asks about, or who asks.
+    IsRoot(Own, Root),
+    /// Any two entities are the same.
+    Equal(Place, Place),
     /// The first is the second or belongs to it.
     Within(Place, Place),
     /// The attribute, a set, has the entity.
-    Among(Root, u16, Place),
+    Among(Own, Place),
+    /// The context has the attribute with this number.
+    HasGiven(u8),
+    /// The first is before the second, or where the flag is set the same: two instants or two numbers.
+    Before(Place, Place, bool),
     /// Any other condition.
     Other,
 }
 
-/// Where an entity is found.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
-    Root(Root),
-    Own(Root, u16),
-    Name(Name),
+/// An attribute of principal or resource, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(crate) root: Root,
+    pub(crate) number: u8,
 }
 
-impl Test {
-    fn new(cond: &Cond) -> Self {
+/// Where a value is found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Place {
+    Root(Root),
+    Own(Own),
+    /// An entity that a policy names, as [`Name`] does.
+    Fixed(u16),
+    Literal(u16),
+    /// An attribute of the context, by its number.
+    Given(u8),
+}
+
+/// What the schema says of an environment.
+pub(crate) struct Schema<'a> {
+    /// How many numbers belong to entities of enumerated types.
+    pub(crate) enumerated: usize,
+    /// Whether an attribute is required.
+    pub(crate) required: &'a dyn Fn(Root, u16) -> bool,
+    /// The number of an attribute of the context, if it has one.
+    pub(crate) given: &'a dyn Fn(&Word) -> Option<u8>,
+}
+
+impl Form {
+    fn new(cond: &Cond, schema: &Schema<'_>) -> Self {
+        let place = |expr: &Expr| Place::new(expr, schema);
+        let both = |pair: &(Expr, Expr)| Some((place(&pair.0)?, place(&pair.1)?));
         let form = match cond {
-            Cond::Flag(root, number, _) => Some(Form::Flag(*root, *number)),
-            Cond::HasOwn(root, number, _) => Some(Form::Has(*root, *number)),
-            Cond::Is(expr, name) => Place::new(expr).map(|place| Form::Same(place, Place::Name(*name))),
-            Cond::Equal(pair) => Place::both(pair).map(|(a, b)| Form::Same(a, b)),
-            Cond::In(pair) => Place::both(pair).map(|(a, b)| Form::Within(a, b)),
-            Cond::Contains(pair) => match (&pair.0, Place::new(&pair.1)) {
-                (Expr::Own(root, number, _), Some(place)) => Some(Form::Among(*root, *number, place)),
+            Cond::Flag(root, number, _) => Own::new(*root, *number).map(Form::Flag),
+            Cond::HasOwn(root, number, _) => Own::new(*root, *number).map(Form::Has),
+            Cond::HasContext(name) => (schema.given)(name).map(Form::HasGiven),
+            Cond::Is(expr, name) => Place::named(*name).and_then(|name| Some(Form::Equal(place(expr)?, name))),
+            Cond::Equal(pair) => both(pair).map(|places| match places {
+                (Place::Own(a), Place::Own(b)) => Form::Same(a, b),
+                (Place::Own(own), Place::Root(root)) | (Place::Root(root), Place::Own(own)) => Form::IsRoot(own, root),
+                (a, b) => Form::Equal(a, b),
+            }),
+            Cond::In(pair) => both(pair).map(|(a, b)| Form::Within(a, b)),
+            Cond::Less(pair) => both(pair).map(|(a, b)| Form::Before(a, b, false)),
+            Cond::LessOrEqual(pair) => both(pair).map(|(a, b)| Form::Before(a, b, true)),
+            Cond::Contains(pair) => match (&pair.0, place(&pair.1)) {
+                (Expr::Own(root, number, _), Some(place)) => {
+                    Own::new(*root, *number).map(|own| Form::Among(own, place))
+                }
                 _ => None,
             },
             _ => None,
         };
-        Self { form: form.unwrap_or(Form::Other), cond: cond.clone() }
+        form.unwrap_or(Form::Other)
+    }
+}
+
+impl Own {
+    fn new(root: Root, number: u16) -> Option<Self> {
+        u8::try_from(number).ok().map(|number| Own { root, number })
     }
 }
 
 impl Place {
-    fn new(expr: &Expr) -> Option<Self> {
+    fn new(expr: &Expr, schema: &Schema<'_>) -> Option<Self> {
         match expr {
             Expr::Root(root) => Some(Place::Root(*root)),
-            Expr::Own(root, number, _) => Some(Place::Own(*root, *number)),
-            Expr::Name(name) => Some(Place::Name(*name)),
+            Expr::Own(root, number, _) => Own::new(*root, *number).map(Place::Own),
+            Expr::Name(name) => Self::named(*name),
+            Expr::OfContext(name) => (schema.given)(name).map(Place::Given),
             _ => None,
         }
     }
 
-    fn both(pair: &(Expr, Expr)) -> Option<(Self, Self)> {
-        Some((Self::new(&pair.0)?, Self::new(&pair.1)?))
-    }
-}
-
-/// All tests of which listed entity an attribute is: answered by one look at it.
-#[derive(Debug)]
-pub(crate) struct Switch {
-    pub(crate) root: Root,
-    pub(crate) number: u16,
-    /// The tests it answers, and the rules that are nothing but one of them.
-    pub(crate) tests: u64,
-    pub(crate) rules: u64,
-    /// Which tests and rules hold, by the number of the listed entity; none does beyond the end.
-    pub(crate) hold: Box<[(u64, u64)]>,
-}
-
-struct Builder<'a> {
-    required: &'a dyn Fn(Root, u16) -> bool,
-    tests: Vec<&'a Cond>,
-    steps: Vec<Step>,
-    known: HashMap<Step, u16>,
-}
-
-impl Plan {
-    /// Plans the rules of one environment. `enumerated` is how many numbers belong to entities of enumerated types,
-    /// `required` whether the schema requires an attribute.
-    pub(crate) fn new(rules: &[Rule], enumerated: usize, required: &dyn Fn(Root, u16) -> bool) -> Self {
-        let mut builder = Builder { required, tests: Vec::new(), steps: Vec::new(), known: HashMap::new() };
-        let starts: Vec<u16> =
-            rules.iter().take(BITS).map_while(|rule| builder.walk(&rule.condition, HOLDS, FAILS)).collect();
-        let forbids = starts.iter().zip(rules).enumerate().filter(|(_, (_, rule))| rule.forbid);
-        let forbids = forbids.fold(0, |bits, (at, _)| bits | 1 << at);
-        let alone =
-            |at: &u16| builder.steps.get(usize::from(*at)).filter(|s| (s.yes, s.no, s.guards) == (HOLDS, FAILS, ASK));
-        let direct: Vec<Option<u8>> = starts.iter().map(|start| alone(start).map(|step| step.test)).collect();
-        let switches = switches(&builder.tests, &direct, enumerated);
-        let switched = switches.iter().fold(0_u64, |bits, switch| bits | switch.rules);
-        let walks = (0_u8..).zip(&starts).filter(|(rule, _)| switched & (1 << rule) == 0);
-        Self {
-            rules: starts.len(),
-            forbids,
-            walks: walks.map(|(rule, start)| (rule, *start)).collect(),
-            switches,
-            tests: builder.tests.into_iter().map(Test::new).collect(),
-            steps: builder.steps.into(),
+    fn named(name: Name) -> Option<Self> {
+        match name {
+            Name::Fixed(number) => u16::try_from(number).ok().map(Place::Fixed),
+            Name::Literal(number) => u16::try_from(number).ok().map(Place::Literal),
         }
     }
 }
 
-impl<'a> Builder<'a> {
+impl Plan {
+    /// Plans the rules of one environment.
+    pub(crate) fn new(rules: &[Rule], schema: &Schema<'_>) -> Self {
+        let mut left = rules.get(..PLANNED).unwrap_or(rules);
+        let mut sections = Vec::new();
+        while !left.is_empty() {
+            let section = Section::longest(left, schema).unwrap_or_else(Section::unplanned);
+            left = left.get(section.rules..).unwrap_or_default();
+            sections.push(section);
+        }
+        Self { sections: sections.into() }
+    }
+}
+
+impl Section {
+    /// One rule that is evaluated by itself.
+    fn unplanned() -> Self {
+        let (nodes, ends, ranks, ways, conds) = Default::default();
+        Self { rules: 1, start: Next::Unplanned, nodes, ends, ranks, ways, conds }
+    }
+
+    /// As many of the first of `rules` as go together; none where not even one does.
+    fn longest(rules: &[Rule], schema: &Schema<'_>) -> Option<Self> {
+        // Mostly all do.
+        let first = |count: usize| rules.get(..count).and_then(|rules| Self::new(rules, schema));
+        let most = rules.len().min(BITS);
+        let mut longest = first(most);
+        let (mut fits, mut too_many) = (0, most);
+        while longest.as_ref().is_none_or(|section| section.rules < most) && fits + 1 < too_many {
+            let middle = fits + (too_many - fits) / 2;
+            match first(middle) {
+                Some(section) => (fits, longest) = (middle, Some(section)),
+                None => too_many = middle,
+            }
+        }
+        longest
+    }
+
+    /// All of `rules` as one graph; none where it would be too large.
+    fn new(rules: &[Rule], schema: &Schema<'_>) -> Option<Self> {
+        let mut tests = Tests { required: schema.required, tests: Vec::new(), steps: Vec::new() };
+        let at = rules.iter().map(|rule| tests.walk(&rule.condition, HOLDS, FAILS)).collect::<Option<Vec<u16>>>()?;
+        let lists = lists(&tests.tests, schema.enumerated);
+        let mut weaver = Weaver { rules, schema, tests: &tests, lists, known: HashMap::new(), parts: Parts::default() };
+        let start = weaver.weave(State { at, asked: 0, truth: 0 })?;
+        let Parts { nodes, ends, ranks, ways } = weaver.parts;
+        Some(Self {
+            rules: rules.len(),
+            start,
+            nodes: nodes.into(),
+            ends: ends.into(),
+            ranks: ranks.into(),
+            ways: ways.into(),
+            conds: tests.tests.into_iter().cloned().collect(),
+        })
+    }
+}
+
+/// In a rule's own steps: its condition is true, or false.
+const HOLDS: u16 = u16::MAX;
+const FAILS: u16 = u16::MAX - 1;
+
+/// Asks a test, and goes on to a further step, to [`HOLDS`] or to [`FAILS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Step {
+    test: u8,
+    yes: u16,
+    no: u16,
+}
+
+/// The tests that some rules ask, and each rule's way through them.
+struct Tests<'a> {
+    required: &'a dyn Fn(Root, u16) -> bool,
+    tests: Vec<&'a Cond>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Tests<'a> {
     /// The step that decides `cond` and goes on to `yes` or `no`; none where there is no room for it.
     fn walk(&mut self, cond: &'a Cond, yes: u16, no: u16) -> Option<u16> {
         match cond {
@@ -162,39 +260,29 @@ impl<'a> Builder<'a> {
                 self.walk(&parts.0, then, otherwise)
             }
             test => {
+                // Where the next test has an answer, the attribute it reads is there, and need not be asked for.
+                if let (Cond::HasOwn(root, attribute, _), Some(next)) = (test, self.steps.get(usize::from(yes))) {
+                    let next = self.tests.get(usize::from(next.test));
+                    if (self.required)(*root, *attribute) && next.is_some_and(|next| reads(next, *root, *attribute)) {
+                        return Some(yes);
+                    }
+                }
                 let found = self.tests.iter().position(|own| *own == test);
                 let at = found.unwrap_or(self.tests.len());
-                if at >= BITS || self.steps.len() >= STEPS {
+                if at >= BITS {
                     return None;
                 }
                 if found.is_none() {
                     self.tests.push(test);
                 }
-                let number = self.step(Step { test: u8::try_from(at).ok()?, yes, no, guards: ASK })?;
-                let Cond::HasOwn(root, attribute, _) = test else { return Some(number) };
-                if !(self.required)(*root, *attribute) {
-                    return Some(number);
+                let step = Step { test: u8::try_from(at).ok()?, yes, no };
+                let number = self.steps.iter().position(|own| *own == step).unwrap_or(self.steps.len());
+                if number == self.steps.len() {
+                    self.steps.push(step);
                 }
-                // Where the next test has an answer, the attribute it reads is there.
-                let next = self.steps.get(usize::from(yes)).copied();
-                let reads =
-                    |step: &Step| self.tests.get(usize::from(step.test)).is_some_and(|t| reads(t, *root, *attribute));
-                match next.filter(reads) {
-                    Some(next) => self.step(Step { guards: number, ..next }),
-                    None => Some(number),
-                }
+                u16::try_from(number).ok().filter(|number| usize::from(*number) < NODES * 4)
             }
         }
-    }
-
-    fn step(&mut self, step: Step) -> Option<u16> {
-        if let Some(known) = self.known.get(&step) {
-            return Some(*known);
-        }
-        let number = u16::try_from(self.steps.len()).ok()?;
-        self.steps.push(step);
-        self.known.insert(step, number);
-        Some(number)
     }
 }
 
@@ -211,6 +299,15 @@ fn reads(test: &Cond, root: Root, attribute: u16) -> bool {
     }
 }
 
+/// All tests of which listed entity an attribute is: answered by one look at it.
+struct List {
+    root: Root,
+    number: u16,
+    tests: u64,
+    /// Which of them hold, by the number of the listed entity; none does beyond the end.
+    hold: Vec<u64>,
+}
+
 /// The attribute that a test compares with listed entities, and those.
 fn listed(test: &Cond, enumerated: usize) -> Option<((Root, u16), Vec<usize>)> {
     let (of, names) = match test {
@@ -225,31 +322,149 @@ fn listed(test: &Cond, enumerated: usize) -> Option<((Root, u16), Vec<usize>)> {
     Some((of, names.iter().map(number).collect::<Option<_>>()?))
 }
 
-fn switches(tests: &[&Cond], direct: &[Option<u8>], enumerated: usize) -> Box<[Switch]> {
-    let mut switches: Vec<Switch> = Vec::new();
+fn lists(tests: &[&Cond], enumerated: usize) -> Vec<List> {
+    let mut lists: Vec<List> = Vec::new();
     for (at, test) in (0_u8..).zip(tests) {
         let Some(((root, number), names)) = listed(test, enumerated) else { continue };
-        let place = switches.iter().position(|s| (s.root, s.number) == (root, number)).unwrap_or_else(|| {
-            switches.push(Switch { root, number, tests: 0, rules: 0, hold: Box::new([]) });
-            switches.len() - 1
+        let place = lists.iter().position(|s| (s.root, s.number) == (root, number)).unwrap_or_else(|| {
+            lists.push(List { root, number, tests: 0, hold: Vec::new() });
+            lists.len() - 1
         });
-        let Some(switch) = switches.get_mut(place) else { continue };
-        let rules = direct.iter().enumerate().filter(|(_, own)| **own == Some(at));
-        let rules = rules.fold(0, |bits, (rule, _)| bits | 1 << rule);
-        switch.tests |= 1 << at;
-        switch.rules |= rules;
-        let mut hold = std::mem::take(&mut switch.hold).into_vec();
+        let Some(list) = lists.get_mut(place) else { continue };
+        list.tests |= 1 << at;
         for name in names {
-            if hold.len() <= name {
-                hold.resize(name + 1, (0, 0));
+            if list.hold.len() <= name {
+                list.hold.resize(name + 1, 0);
             }
-            if let Some(bits) = hold.get_mut(name) {
-                *bits = (bits.0 | 1 << at, bits.1 | rules);
-            }
+            list.hold.get_mut(name).into_iter().for_each(|bits| *bits |= 1 << at);
         }
-        switch.hold = hold.into();
     }
-    // One test alone is as well asked when its turn comes.
-    switches.retain(|switch| switch.tests.count_ones() > 1);
-    switches.into()
+    // Being one entity is as well asked when its turn comes.
+    let is_one = |list: &List| {
+        let only = list.tests.is_power_of_two().then(|| tests.get(list.tests.trailing_zeros() as usize)).flatten();
+        matches!(only, Some(Cond::Is(..)))
+    };
+    lists.retain(|list| !is_one(list));
+    lists
+}
+
+/// How far a way through all rules has come: at which step each rule is, and what was asked.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct State {
+    at: Vec<u16>,
+    asked: u64,
+    truth: u64,
+}
+
+/// Weaves the rules' ways into one.
+struct Weaver<'a> {
+    rules: &'a [Rule],
+    schema: &'a Schema<'a>,
+    tests: &'a Tests<'a>,
+    lists: Vec<List>,
+    known: HashMap<State, Next>,
+    parts: Parts,
+}
+
+/// A section's parts, as far as they are woven.
+#[derive(Default)]
+struct Parts {
+    nodes: Vec<Node>,
+    ends: Vec<End>,
+    ranks: Vec<u32>,
+    ways: Vec<Next>,
+}
+
+impl Weaver<'_> {
+    fn step(&self, at: u16) -> Option<&Step> {
+        self.tests.steps.get(usize::from(at))
+    }
+
+    /// The tests that a rule may still ask.
+    fn ahead(&self, at: u16) -> u64 {
+        let (mut open, mut seen, mut tests) = (vec![at], Vec::new(), 0);
+        while let Some(at) = open.pop() {
+            let Some(step) = self.step(at).filter(|_| !seen.contains(&at)) else { continue };
+            seen.push(at);
+            tests |= 1 << step.test;
+            open.extend([step.yes, step.no]);
+        }
+        tests
+    }
+
+    /// Where to go on in a state; none where there is no room.
+    fn weave(&mut self, mut state: State) -> Option<Next> {
+        let mut ahead = 0;
+        for at in 0..state.at.len() {
+            let mut own = state.at.get(at).copied()?;
+            while let Some(step) = self.step(own).filter(|step| state.asked & (1 << step.test) != 0) {
+                own = if state.truth & (1 << step.test) == 0 { step.no } else { step.yes };
+            }
+            *state.at.get_mut(at)? = own;
+            ahead |= self.ahead(own);
+        }
+        // What will not be asked again makes no difference.
+        state.asked &= ahead;
+        state.truth &= ahead;
+        if let Some(known) = self.known.get(&state) {
+            return Some(*known);
+        }
+        let next = match state.at.iter().find_map(|at| self.step(*at)).copied() {
+            Some(step) => self.ask(step.test, &state)?,
+            None => self.end(&state.at)?,
+        };
+        self.known.insert(state, next);
+        Some(next)
+    }
+
+    fn ask(&mut self, test: u8, state: &State) -> Option<Next> {
+        let after = |tests: u64, truth: u64| State {
+            at: state.at.clone(),
+            asked: state.asked | tests,
+            truth: state.truth | truth,
+        };
+        let bit = 1 << test;
+        let node = match self.lists.iter().find(|list| list.tests & bit != 0 && list.tests & state.asked == 0) {
+            Some(List { root, number, tests, hold }) => {
+                let (root, number, tests, hold) = (*root, *number, *tests, hold.clone());
+                let ways = hold.iter().map(|truth| self.weave(after(tests, *truth))).collect::<Option<Vec<_>>>()?;
+                let other = self.weave(after(tests, 0))?;
+                let (first, count) = (self.parts.ways.len(), ways.len());
+                self.parts.ways.extend(ways);
+                let (first, count) = (u16::try_from(first).ok()?, u16::try_from(count).ok()?);
+                Node::Switch { of: Own::new(root, number)?, first, count, other }
+            }
+            None => {
+                let form = Form::new(self.tests.tests.get(usize::from(test))?, self.schema);
+                let (yes, no) = (self.weave(after(bit, bit))?, self.weave(after(bit, 0))?);
+                Node::Test { form, cond: test, yes, no }
+            }
+        };
+        let nodes = &mut self.parts.nodes;
+        let place = nodes.iter().position(|own| *own == node).unwrap_or(nodes.len());
+        if place == nodes.len() {
+            nodes.push(node);
+        }
+        self.room().then(|| u8::try_from(place).ok().map(Next::Node))?
+    }
+
+    fn end(&mut self, at: &[u16]) -> Option<Next> {
+        let hold = || self.rules.iter().zip(at).filter(|(_, at)| **at == HOLDS).map(|(rule, _)| rule);
+        let forbid = hold().any(|rule| rule.forbid);
+        let ranks: Vec<u32> = hold().filter(|rule| rule.forbid == forbid).map(|rule| rule.rank).collect();
+        let parts = &mut self.parts;
+        let own = |end: &End| parts.ranks.get(usize::from(end.first)..usize::from(end.first + end.count));
+        let known = parts.ends.iter().position(|end| end.forbid == forbid && own(end) == Some(&ranks));
+        if known.is_none() {
+            let (first, count) = (u16::try_from(parts.ranks.len()).ok()?, u16::try_from(ranks.len()).ok()?);
+            parts.ends.push(End { first, count, forbid });
+            parts.ranks.extend(ranks);
+        }
+        let place = known.unwrap_or(self.parts.ends.len() - 1);
+        self.room().then(|| u8::try_from(place).ok().map(Next::End))?
+    }
+
+    fn room(&self) -> bool {
+        self.parts.nodes.len() + self.parts.ends.len() <= NODES
+    }
 }

@@ -7,14 +7,19 @@ use std::sync::Arc;
 use cedar_policy::pst::PatternElem;
 
 use super::plan::Plan;
+use super::types::{RecordType, Type};
 use super::Slice;
-use crate::model::{EntityUid, Value};
+use crate::model::{EntityUid, Value, Word};
 
 /// All policies of a bundle, compiled.
 #[derive(Debug, Default)]
 pub(crate) struct Program {
     /// By the number that the layout gives an action.
-    pub(crate) actions: Vec<Option<Box<Action>>>,
+    pub(crate) actions: Vec<Option<Action>>,
+    /// Which environment the requests of an action and two types have, by the layout's numbers of action, principal type
+    /// and resource type.
+    pub(crate) foreseen: HashMap<[u32; 3], u32, foldhash::fast::RandomState>,
+    /// Where the same rules apply in the same way, the environment is the same.
     pub(crate) environments: Vec<Environment>,
     /// For requests whose types the schema does not foresee: every policy, all of its scope tested while deciding.
     pub(crate) anything: Environment,
@@ -26,20 +31,34 @@ pub(crate) struct Program {
     pub(crate) covered: usize,
 }
 
-/// The request environments of one action: those of each pair of principal and resource type.
-#[derive(Debug, Default)]
+/// What the schema says of an action.
+#[derive(Debug)]
 pub(crate) struct Action {
+    /// The context's attributes, by name: an attribute's number is its place.
+    pub(crate) given: Arc<[Given]>,
+    /// How many of them are required.
+    pub(crate) required: usize,
+    /// The number of `now: datetime`, if the schema declares it among the context's numbered attributes, and whether it
+    /// is required.
+    pub(crate) now: Option<(usize, bool)>,
+    /// Whether its window is cut down to the auditor's period.
+    pub(crate) clamps: bool,
+    pub(crate) context: RecordType,
     /// Principal types and resource types, by their numbers in the layout.
     pub(crate) principals: Vec<u32>,
     pub(crate) resources: Vec<u32>,
-    /// Where in the environments the first of them is; then resource by resource for each principal.
-    pub(crate) first: usize,
-    /// Whether the schema declares `context.now: datetime` for it.
-    pub(crate) wants_now: bool,
-    /// Whether its window is cut down to the auditor's period.
-    pub(crate) clamps: bool,
-    pub(crate) context: Arc<super::types::RecordType>,
 }
+
+/// An attribute that an action's context may have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) name: Word,
+    pub(crate) of: Type,
+    pub(crate) required: bool,
+}
+
+/// How many of the context's attributes have numbers; further ones are found by name.
+pub(crate) const GIVEN: usize = 8;
 
 /// The policies that can apply to requests of certain types.
 #[derive(Debug, Default)]
@@ -51,7 +70,7 @@ pub(crate) struct Environment {
 }
 
 /// One policy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rule {
     /// Its place among the policies in the order of their ids.
     pub(crate) rank: u32,
@@ -85,7 +104,7 @@ pub(crate) struct Key {
 /// An entity type: its name, and its number where it is declared.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TypeKey {
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Word,
     pub(crate) number: Option<u32>,
 }
 
@@ -115,7 +134,7 @@ pub(crate) enum Cond {
     ContainsAny(Box<(Expr, Expr)>),
     IsEmpty(Box<Expr>),
     HasOwn(Root, u16, Arc<str>),
-    HasContext(Arc<str>),
+    HasContext(Word),
     Has(Box<Expr>, Box<[Arc<Key>]>),
     HasTag(Box<(Expr, Expr)>),
     Like(Box<Expr>, Box<[PatternElem]>),
@@ -153,7 +172,7 @@ pub(crate) enum Expr {
     /// An attribute of principal or resource, whose type is known.
     Own(Root, u16, Arc<str>),
     /// An attribute of the context.
-    OfContext(Arc<str>),
+    OfContext(Word),
     Attribute(Box<Expr>, Arc<Key>),
     Tag(Box<(Expr, Expr)>),
     If(Box<(Cond, Expr, Expr)>),

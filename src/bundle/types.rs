@@ -1,11 +1,10 @@
 //! The schema's types, in a form that entities and contexts can be read by and checked against.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::model::{EntityUid, Value};
+use crate::model::{EntityUid, Value, Word};
 
 /// A type of the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub(crate) enum Type {
     Bool,
     Long,
     String,
-    Entity(Arc<str>),
+    Entity(Word),
     Set(Box<Type>),
     Record(RecordType),
     Datetime,
@@ -40,7 +39,7 @@ pub(crate) enum EntityType {
     /// Its ids are listed; its entities are never stored.
     Enum(Vec<String>),
     Stored {
-        name: Arc<str>,
+        name: Word,
         parents: BTreeSet<String>,
         attributes: RecordType,
         tags: Option<Type>,
@@ -144,8 +143,8 @@ impl Types {
         uid.is_action() || matches!(self.entities.get(uid.type_name()), Some(EntityType::Enum(_)))
     }
 
-    /// Whether `fields` fit the record type, with the attribute `given` counted as there.
-    pub(crate) fn fits_record(&self, fields: &BTreeMap<String, Value>, of: &RecordType, given: Option<&str>) -> bool {
+    /// Whether `fields` fit the record type.
+    fn fits_record(&self, fields: &BTreeMap<String, Value>, of: &RecordType) -> bool {
         // Both are sorted by name.
         let mut own = fields.iter();
         let mut next = own.next();
@@ -157,7 +156,7 @@ impl Types {
                     }
                     next = own.next();
                 }
-                _ if field.required && given != Some(name) => return false,
+                _ if field.required => return false,
                 _ => {}
             }
         }
@@ -175,14 +174,14 @@ impl Types {
             | (Value::Ip(..), Type::Ip) => true,
             (Value::Datetime(at), Type::Datetime) => at.is_in_range(),
             (Value::Entity(uid), Type::Entity(name)) => {
-                *uid.type_name() == **name
+                uid.parts().0 == name
                     && match self.entities.get(uid.type_name()) {
                         Some(EntityType::Enum(ids)) => ids.iter().any(|id| id == uid.id()),
                         _ => true,
                     }
             }
             (Value::Set(items), Type::Set(element)) => items.iter().all(|item| self.fits(item, element)),
-            (Value::Record(fields), Type::Record(record)) => self.fits_record(fields, record, None),
+            (Value::Record(fields), Type::Record(record)) => self.fits_record(fields, record),
             _ => false,
         }
     }
@@ -232,7 +231,7 @@ impl Types {
             | (Value::Duration(_), Type::Duration)
             | (Value::Decimal(_), Type::Decimal)
             | (Value::Ip(..), Type::Ip) => {}
-            (Value::Entity(uid), Type::Entity(type_name)) if uid.type_name() == &**type_name => {
+            (Value::Entity(uid), Type::Entity(type_name)) if uid.parts().0 == type_name => {
                 if let Some(EntityType::Enum(ids)) = self.entities.get(uid.type_name()) {
                     if !ids.iter().any(|id| id == uid.id()) {
                         let message = format!(

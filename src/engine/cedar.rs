@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::env::Env;
 use super::Linked;
 use crate::bundle::{ErrorMode, Slice};
-use crate::model::{DecisionError, Entity, EntityUid, ErrorCode, Request, Resource, Value};
+use crate::model::{DecisionError, Entity, EntityUid, ErrorCode, Message, Request, Resource, Value};
 
 /// What some policies say of a request.
 pub(super) struct Answer {
@@ -29,7 +29,7 @@ pub(super) fn evaluate(
 ) -> Result<Answer, DecisionError> {
     let invalid =
         |e: &dyn std::fmt::Display| DecisionError::new(ErrorCode::InvalidRequest, e.to_string().replace('\n', " "));
-    let mut values: BTreeMap<String, Value> = request.context.clone();
+    let mut values: BTreeMap<String, Value> = request.context.to_map();
     if let Some(now) = env.now {
         values.insert("now".into(), Value::Datetime(now));
     }
@@ -66,7 +66,7 @@ pub(super) fn evaluate(
         DecisionError {
             policy: Some(known.cloned().unwrap_or_else(|| AsRef::<str>::as_ref(error.policy_id()).into())),
             code: ErrorCode::Evaluation,
-            message: crate::model::clip(error.inner().to_string().replace('\n', " ")),
+            message: Message::Text(crate::model::clip(error.inner().to_string().replace('\n', " "))),
         }
     });
     let mut errors: Vec<DecisionError> = errors.collect();

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::bugs::Bug;
-use crate::bundle::program::{Key, Name, Root, TypeKey};
+use super::context::Given;
+use super::Linked;
+use crate::bundle::program::{Environment, Key, Name, Root, TypeKey, GIVEN};
 use crate::entities::record::{sorted_contains, Cell, Record};
 use crate::entities::Snapshot;
-use crate::model::{Entity, EntityUid, Timestamp, Value, Window};
+use crate::model::{Context, Entity, EntityUid, Request, Timestamp, Value, Window};
 
 /// Why a condition has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,13 +97,35 @@ pub(crate) struct Env<'a> {
     pub(crate) principal: (Ent<'a>, Data<'a>),
     pub(crate) action: Ent<'a>,
     pub(crate) resource: (Ent<'a>, Data<'a>),
-    pub(crate) context: &'a BTreeMap<String, Value>,
+    /// If the schema foresees the types of the three.
+    pub(super) environment: Option<&'a Environment>,
+    pub(crate) context: &'a Context,
+    /// What a look at the context's numbered attributes tells.
+    pub(super) given: [Given; GIVEN],
     /// `context.now` and `context.window`, where the library set them.
     pub(crate) now: Option<Timestamp>,
     pub(crate) window: Option<Window>,
 }
 
 impl<'a> Env<'a> {
+    /// As it is before anything of the request was found.
+    #[inline]
+    pub(super) fn new(linked: &'a Linked, request: &'a Request) -> Self {
+        let nobody = |uid| (Ent::Foreign(uid), Data::Missing);
+        Self {
+            snapshot: &linked.snapshot,
+            literals: &linked.literals,
+            principal: nobody(request.principal()),
+            action: Ent::Foreign(request.action()),
+            resource: nobody(request.resource().uid()),
+            environment: None,
+            context: &request.context,
+            given: [Given::Absent; GIVEN],
+            now: None,
+            window: None,
+        }
+    }
+
     #[inline]
     pub(super) fn slot(&self, name: Name) -> u32 {
         match name {
@@ -207,8 +231,14 @@ impl<'a> Env<'a> {
         }
     }
 
+    /// What a look at an attribute of the context tells.
+    #[inline]
+    pub(super) fn given(&self, number: u8) -> Option<Given> {
+        self.given.get(usize::from(number)).copied()
+    }
+
     pub(super) fn whole_context(&self) -> Val<'a> {
-        let mut names: BTreeSet<&'a str> = self.context.keys().map(String::as_str).collect();
+        let mut names: BTreeSet<&'a str> = self.context.iter().map(|(name, _)| name).collect();
         names.extend(self.now.map(|_| "now"));
         names.extend(self.window.map(|_| "window"));
         Val::MadeRecord(names.into_iter().filter_map(|name| Some((name, self.of_context(name)?))).collect())
@@ -306,10 +336,10 @@ impl<'a> Env<'a> {
 
     pub(super) fn type_is(&self, ent: Ent<'a>, of: &TypeKey) -> bool {
         match ent {
-            Ent::Foreign(uid) => *uid.type_name() == *of.name,
+            Ent::Foreign(uid) => *uid.parts().0 == of.name,
             Ent::Slot(slot) => self.snapshot.record(slot).is_some_and(|record| match of.number {
                 Some(number) => record.type_id == number,
-                None => self.snapshot.type_name(record.type_id) == Some(&of.name),
+                None => self.snapshot.word(record.type_id) == Some(&of.name),
             }),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) fn explain(
     // There is no such thread to be had: what can be told without it.
     let whole = |id: &str, outcome| linked.bundle.policy(id).map(|policy| told_whole(policy, outcome));
     out.determining = out.decision.determining().filter_map(|id| whole(id, Ok(true))).collect();
-    let failed = out.decision.errors().filter_map(|e| whole(e.policy()?, Err(e.message().to_owned())));
+    let failed = out.decision.errors().filter_map(|e| whole(e.policy()?, Err(e.message().into_owned())));
     out.failed = failed.collect();
     out
 }
@@ -66,14 +66,15 @@ impl<'a> Explainer<'a> {
         now: &(dyn Fn() -> Result<Timestamp, DecisionError> + Sync),
         decision: &Decision,
     ) -> Option<Told> {
-        let env = prepare(linked, request, now).ok()?.env;
+        let mut env = Env::new(linked, request);
+        prepare(linked, request, now, &mut env).ok()?;
         let mut explainer = Self { linked, request, env, dissector: Dissector::new(&linked.bundle) };
         let determining = decision.determining().filter_map(|id| linked.bundle.policy(id));
         let determining: Vec<PolicyReason> = determining
             .map(|policy| if policy.is_forbid() { explainer.applied(policy) } else { reason(policy) })
             .collect();
         let failed = decision.errors().filter_map(|e| Some((linked.bundle.policy(e.policy()?)?, e.message())));
-        let failed = failed.map(|(policy, message)| explainer.failed(policy, message)).collect();
+        let failed = failed.map(|(policy, message)| explainer.failed(policy, &message)).collect();
         let mut nearest = (Vec::new(), 0);
         if determining.is_empty() && !decision.indeterminate() {
             let errors: BTreeSet<&str> = decision.errors().filter_map(DecisionError::policy).collect();
@@ -384,7 +385,7 @@ impl Eyes<'_, '_> {
 
     /// The context, with what the library has set in it.
     fn context(&self) -> BTreeMap<String, Value> {
-        let mut context = self.env.context.clone();
+        let mut context = self.env.context.to_map();
         if let Some(now) = self.env.now {
             context.insert("now".into(), Value::Datetime(now));
         }

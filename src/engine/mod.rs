@@ -1,11 +1,12 @@
 //! Deciding, as a pure function of bundle, snapshot, request and instant.
 //!
-//! [`env`] is a request as conditions see it, [`planned`] follows a plan of many rules, [`eval`] evaluates single
+//! [`context`] checks and completes what comes with a request, [`env`] is a request as conditions see it, [`planned`] follows a plan of many rules, [`eval`] evaluates single
 //! conditions and [`values`] compares what they give. What is not compiled is left to [`cedar`], which also serves as the
 //! judge.
 
 pub(crate) mod bugs;
 mod cedar;
+mod context;
 mod env;
 mod eval;
 pub(crate) mod explain;
@@ -16,14 +17,11 @@ mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::bundle::plan::Plan;
-use crate::bundle::program::{Action, Environment, Rule};
+use crate::bundle::program::{Action, Environment, Program, Rule};
 use crate::bundle::{Bundle, ErrorMode};
-use crate::entities::record::{Cell, Record};
+use crate::entities::record::Record;
 use crate::entities::{check_inline, EntityError, Snapshot};
-use crate::model::{
-    Decision, DecisionError, EntityUid, ErrorCode, Handle, Request, Resource, Timestamp, Value, Window,
-};
+use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Handle, Message, Request, Resource, Timestamp};
 use bugs::Bug;
 use env::{Data, Ent, Env};
 
@@ -77,6 +75,11 @@ impl Linked {
         &self.snapshot
     }
 
+    #[inline]
+    fn program(&self) -> &Program {
+        self.bundle.inner.program()
+    }
+
     /// A handle for `uid`: one that says where it is, if it is stored.
     pub(crate) fn resolve(&self, uid: &EntityUid) -> Handle {
         let found = self.snapshot.find(uid).and_then(|slot| Some((slot, self.snapshot.record(slot)?.generation)));
@@ -119,10 +122,17 @@ impl Linked {
         met.record.is_some_and(|r| r.stored) || matches!(met.ent, Ent::Slot(slot) if self.snapshot.is_fixed(slot))
     }
 
-    fn action(&self, ent: Ent<'_>) -> Option<&Action> {
-        match ent {
-            Ent::Slot(slot) => self.bundle.inner.program().actions.get(slot as usize)?.as_deref(),
-            Ent::Foreign(_) => None,
+    /// Where a handle's action is.
+    #[inline]
+    fn action<'a>(&'a self, handle: &'a Handle) -> (Ent<'a>, Option<&'a Action>) {
+        let layout = self.snapshot.layout();
+        let fixed = match handle.place() {
+            Some((slot, generation)) if layout.generation(slot) == Some(generation) => Some(slot),
+            _ => layout.fixed_id(handle.uid()),
+        };
+        match fixed {
+            Some(slot) => (Ent::Slot(slot), self.program().actions.get(slot as usize).and_then(Option::as_ref)),
+            None => (self.locate(handle).ent, None),
         }
     }
 
@@ -130,18 +140,17 @@ impl Linked {
     fn type_of(&self, met: Met<'_>) -> Option<u32> {
         match (met.record, met.ent) {
             (Some(record), _) => Some(record.type_id),
-            (None, Ent::Foreign(uid)) => self.snapshot.layout().type_id(uid.type_name()),
+            (None, Ent::Foreign(uid)) => self.snapshot.layout().type_id(uid.parts().0),
             (None, Ent::Slot(_)) => None,
         }
     }
 
     /// The environment of a request, if the schema foresees its types.
     #[inline]
-    fn environment(&self, action: &Action, principal: Met<'_>, resource: Met<'_>) -> Option<&Environment> {
-        let (principal, resource) = (self.type_of(principal)?, self.type_of(resource)?);
-        let row = action.principals.iter().position(|t| *t == principal)?;
-        let column = action.resources.iter().position(|t| *t == resource)?;
-        self.bundle.inner.program().environments.get(action.first + row * action.resources.len() + column)
+    fn environment(&self, action: Ent<'_>, principal: Met<'_>, resource: Met<'_>) -> Option<&Environment> {
+        let Ent::Slot(action) = action else { return None };
+        let types = [action, self.type_of(principal)?, self.type_of(resource)?];
+        self.program().environments.get(*self.program().foreseen.get(&types)? as usize)
     }
 }
 
@@ -166,9 +175,10 @@ pub(crate) type Now<'a> = &'a dyn Fn() -> Result<Timestamp, DecisionError>;
 /// it.
 pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let outcome = prepare(linked, request, now).and_then(|asked| {
-        decision.window = asked.env.window;
-        evaluate(linked, request, &asked, decision)
+    let mut env = Env::new(linked, request);
+    let outcome = prepare(linked, request, now, &mut env).and_then(|()| {
+        decision.window = env.window;
+        evaluate(linked, request, &env, decision)
     });
     match outcome {
         Err(error) => {
@@ -178,16 +188,6 @@ pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
         }
         Ok(()) => distrust(linked, decision),
     }
-}
-
-/// Refuses a request that a program has built deeper than any text is read: what follows would exhaust the stack on it.
-fn shallow(request: &Request) -> Result<(), DecisionError> {
-    let resource = matches!(&request.resource, Resource::Inline(entity) if entity.is_too_deep());
-    if resource || request.context.values().any(Value::is_too_deep) {
-        let message = format!("a value of the request is nested deeper than {}", Value::DEPTH);
-        return Err(DecisionError::new(ErrorCode::InvalidRequest, message));
-    }
-    Ok(())
 }
 
 /// Makes a decision in which a forbid failed a denial: nobody knows what the forbid would have said.
@@ -205,19 +205,14 @@ fn distrust(linked: &Linked, decision: &mut Decision) {
     }
 }
 
-/// A request that is ready to be decided.
-struct Asked<'a> {
-    env: Env<'a>,
-    environment: Option<&'a Environment>,
-}
-
-/// Finds what the request names, and in strict mode refuses what could not be trusted.
-fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result<Asked<'a>, DecisionError> {
+/// Finds what the request names, and in strict mode refuses what could not be trusted. `env` is that of the request.
+#[inline]
+fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut Env<'a>) -> Result<(), DecisionError> {
     let strict = linked.bundle.mode() == ErrorMode::Strict;
     let refuse = |code, message: String| Err(DecisionError::new(code, message));
     let snapshot = &linked.snapshot;
     if !strict || linked.bundle.inner.types.is_none() || matches!(request.resource, Resource::Inline(_)) {
-        shallow(request)?;
+        context::shallow(request)?;
     }
     if let Resource::Stored(handle) = &request.resource {
         // The two are looked up side by side: each waits for memory.
@@ -253,31 +248,12 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result
             (met, Data::Inline(entity))
         }
     };
-    let action = linked.locate(&request.action).ent;
-    let declared = linked.action(action);
-    let mut env = Env {
-        snapshot,
-        literals: &linked.literals,
-        principal: (principal.ent, principal.data()),
-        action,
-        resource: (resource.0.ent, resource.1),
-        context: &request.context,
-        now: None,
-        window: None,
-    };
-    let environment = declared.and_then(|action| linked.environment(action, principal, resource.0));
-    if strict {
-        if let Some(action) = declared {
-            if action.wants_now && !request.context.contains_key("now") {
-                env.now = Some(now()?);
-            }
-            if action.clamps {
-                env.window = clamp(snapshot, request, env.principal.1)?;
-            }
-        }
-        fits(linked, request, declared, environment.is_some(), env.now.is_some())?;
-    }
-    Ok(Asked { env, environment })
+    let (action, declared) = linked.action(&request.action);
+    env.principal = (principal.ent, principal.data());
+    env.action = action;
+    env.resource = (resource.0.ent, resource.1);
+    env.environment = linked.environment(action, principal, resource.0);
+    context::take(linked, request, declared, now, env)
 }
 
 /// Whether an entity that comes with a request would be above itself, by way of what the snapshot has under its uid.
@@ -287,110 +263,21 @@ fn is_own_ancestor(snapshot: &Snapshot, ent: Ent<'_>, entity: &crate::model::Ent
     entity.parents().iter().filter_map(|uid| snapshot.find(uid)).any(above)
 }
 
-/// Whether the request fits the schema.
-fn fits(
-    linked: &Linked,
-    request: &Request,
-    action: Option<&Action>,
-    foreseen: bool,
-    now_given: bool,
-) -> Result<(), DecisionError> {
-    let Some(types) = linked.bundle.inner.types.as_deref() else {
-        return Ok(());
-    };
-    let invalid = |message: String| Err(DecisionError::new(ErrorCode::InvalidRequest, message));
-    let Some(action) = action else {
-        return invalid(format!("`{}` is not an action of the schema", request.action()));
-    };
-    if !foreseen {
-        let names = |ids: &[u32]| {
-            let names = ids.iter().filter_map(|id| linked.snapshot.type_name(*id));
-            names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
-        };
-        return invalid(format!(
-            "`{}` is not for a `{}` to do to a `{}`: principals are {}, resources {}",
-            request.action().id(),
-            request.principal().type_name(),
-            request.resource().uid().type_name(),
-            names(&action.principals),
-            names(&action.resources),
-        ));
-    }
-    let given = now_given.then_some("now");
-    // What fits is no deeper than the schema.
-    if types.fits_record(&request.context, &action.context, given) {
-        return Ok(());
-    }
-    shallow(request)?;
-    let mut misfits = Vec::new();
-    types.check_record(&request.context, &action.context, "", &mut misfits);
-    misfits.retain(|m| given != Some(m.path.as_str()));
-    let first = misfits.first().map_or_else(|| "it does not fit the schema".to_owned(), ToString::to_string);
-    invalid(format!("`context`: {first}"))
-}
-
-/// Intersects the window of an audit download with the auditor's period, and gives the effective one.
-fn clamp(snapshot: &Snapshot, request: &Request, auditor: Data<'_>) -> Result<Option<Window>, DecisionError> {
-    // A window that is missing or of another type is left for the schema to refuse.
-    let Some(asked) = request.context.get("window").and_then(window) else {
-        return Ok(None);
-    };
-    let refuse = |message: String| Err(DecisionError::new(ErrorCode::Window, message));
-    if asked.from > asked.to {
-        return refuse(format!("the window begins at {}, after its end {}", asked.from, asked.to));
-    }
-    let period = match auditor {
-        Data::Stored(auditor) => match attribute(snapshot, auditor, "period") {
-            Some(Cell::Other(value)) => window(value),
-            _ => None,
-        },
-        _ => None,
-    };
-    let effective = match period {
-        None => asked,
-        Some(period) if period.from > period.to => {
-            return refuse(format!("the period begins at {}, after its end {}", period.from, period.to));
-        }
-        Some(period) => Window { from: asked.from.max(period.from), to: asked.to.min(period.to) },
-    };
-    if effective.from > effective.to {
-        return refuse(format!("nothing of {} to {} is in the auditor's period", asked.from, asked.to));
-    }
-    Ok(Some(effective))
-}
-
-fn attribute<'a>(snapshot: &Snapshot, record: &'a Record, name: &str) -> Option<&'a Cell> {
-    record.attribute(snapshot.layout().attribute(record.type_id, name), name)
-}
-
-fn window(value: &Value) -> Option<Window> {
-    let Value::Record(fields) = value else {
-        return None;
-    };
-    match (fields.get("from"), fields.get("to")) {
-        (Some(Value::Datetime(from)), Some(Value::Datetime(to))) if fields.len() == 2 => {
-            Some(Window { from: *from, to: *to })
-        }
-        _ => None,
-    }
-}
-
 /// Puts the request to all policies that can apply. `Err` is for a request that cannot be asked at all.
-fn evaluate(
-    linked: &Linked,
-    request: &Request,
-    asked: &Asked<'_>,
-    decision: &mut Decision,
-) -> Result<(), DecisionError> {
-    let program = linked.bundle.inner.program();
-    let environment = asked.environment.unwrap_or(&program.anything);
+fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut Decision) -> Result<(), DecisionError> {
+    let program = linked.program();
+    let environment = env.environment.unwrap_or(&program.anything);
     let mut tally = Tally { forbidden: false, decision };
-    let plan = &environment.plan;
-    let mut rules = environment.rules.iter();
-    if let Some(hold) = planned::follow(&asked.env, plan) {
-        tally.planned(&mut rules, plan, hold);
+    let mut rules = &*environment.rules;
+    for section in &environment.plan.sections {
+        let (own, others) = rules.split_at_checked(section.rules).unwrap_or((rules, &[]));
+        match planned::follow(env, section) {
+            Some((ranks, forbid)) => tally.reached(ranks, forbid),
+            None => own.iter().for_each(|rule| tally.put(linked, env, rule)),
+        }
+        rules = others;
     }
-    rules.for_each(|rule| tally.put(linked, &asked.env, rule));
+    rules.iter().for_each(|rule| tally.put(linked, env, rule));
     let in_order = linked.named.is_empty() && environment.cedar.is_none();
     if !linked.named.is_empty() {
         let mut put = |slot: &u32| {
@@ -398,13 +285,13 @@ fn evaluate(
                 return;
             }
             let rules = linked.named.get(slot).and_then(|number| program.named.get(number));
-            rules.into_iter().flatten().for_each(|rule| tally.put(linked, &asked.env, rule));
+            rules.into_iter().flatten().for_each(|rule| tally.put(linked, env, rule));
         };
-        asked.env.for_each_above(asked.env.principal, &mut put);
-        asked.env.for_each_above(asked.env.resource, &mut put);
+        env.for_each_above(env.principal, &mut put);
+        env.for_each_above(env.resource, &mut put);
     }
     if let Some(slice) = &environment.cedar {
-        let answer = cedar::evaluate(linked, request, &asked.env, slice)?;
+        let answer = cedar::evaluate(linked, request, env, slice)?;
         answer.matched.iter().for_each(|rank| tally.matched(*rank, answer.forbidden));
         tally.decision.errors.extend(answer.errors);
     }
@@ -437,43 +324,36 @@ impl Tally<'_> {
             Err(fault) => self.decision.errors.push(DecisionError {
                 policy: linked.bundle.inner.names.policies.get(rule.rank as usize).cloned(),
                 code: ErrorCode::Evaluation,
-                message: fault.to_string(),
+                message: Message::Text(fault.to_string()),
             }),
         }
     }
 
-    /// Takes the planned rules out of `rules`: those that `hold` matched.
+    /// The rules of a section have all been asked, and these hold.
     #[inline]
-    fn planned(&mut self, rules: &mut std::slice::Iter<'_, Rule>, plan: &Plan, hold: u64) {
-        let (planned, rest) = rules.as_slice().split_at_checked(plan.rules).unwrap_or_default();
-        *rules = rest.iter();
-        let forbids = hold & plan.forbids;
-        self.forbidden = forbids != 0;
-        let mut left = if self.forbidden { forbids } else { hold };
-        while left != 0 {
-            self.decision.determining.extend(planned.get(left.trailing_zeros() as usize).map(|rule| rule.rank));
-            left &= left - 1;
-        }
-    }
-
-    /// A policy matched. Permits no longer matter once a forbid has.
-    fn matched(&mut self, rank: u32, forbid: bool) {
+    fn reached(&mut self, ranks: &[u32], forbid: bool) {
         if forbid && !self.forbidden {
             self.forbidden = true;
             self.decision.determining.clear();
         }
         if forbid == self.forbidden {
-            self.decision.determining.push(rank);
+            self.decision.determining.extend_from_slice(ranks);
         }
+    }
+
+    /// A policy matched. Permits no longer matter once a forbid has.
+    fn matched(&mut self, rank: u32, forbid: bool) {
+        self.reached(&[rank], forbid);
     }
 }
 
 /// Cedar's own answer, for comparing: the same request, prepared the same way, put to all policies.
 pub(crate) fn decide_by_cedar(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let outcome = prepare(linked, request, now).and_then(|asked| {
-        decision.window = asked.env.window;
-        let answer = cedar::evaluate(linked, request, &asked.env, linked.bundle.inner.all())?;
+    let mut env = Env::new(linked, request);
+    let outcome = prepare(linked, request, now, &mut env).and_then(|()| {
+        decision.window = env.window;
+        let answer = cedar::evaluate(linked, request, &env, linked.bundle.inner.all())?;
         decision.determining.extend(answer.matched);
         decision.errors.extend(answer.errors);
         decision.allowed = answer.allowed;

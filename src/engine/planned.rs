@@ -1,9 +1,16 @@
-//! Following a plan: the rules of an environment, each test asked at most once.
+//! Following a plan: the rules of an environment, section by section, each test of one asked at most once.
 
+use super::context::Given;
 use super::env::{Data, Ent, Env};
-use crate::bundle::plan::{Form, Place, Plan, Switch, ASK, FAILS, HOLDS};
-use crate::bundle::program::Root;
+use crate::bundle::plan::{Form, Next, Node, Own, Place, Section};
+use crate::bundle::program::{Name, Root};
 use crate::entities::record::{sorted_contains, Cell};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ordered {
+    Number,
+    Instant,
+}
 
 /// A request, with the attributes of its principal and resource where these are stored.
 struct Request<'e, 'a> {
@@ -12,70 +19,54 @@ struct Request<'e, 'a> {
     resource: &'a [Cell],
 }
 
-/// Which of the planned rules hold, as bits; none where a test has no answer.
+/// The ranks of the rules of the section that hold, and whether they forbid; none where a test has no answer.
 #[inline]
-pub(super) fn follow<'a>(env: &Env<'a>, plan: &'a Plan) -> Option<u64> {
+pub(super) fn follow<'a>(env: &Env<'a>, section: &'a Section) -> Option<(&'a [u32], bool)> {
     let attributes = |data| match data {
         Data::Stored(record) => &record.attributes,
         Data::Inline(_) | Data::Missing => &[][..],
     };
     let request = Request { env, principal: attributes(env.principal.1), resource: attributes(env.resource.1) };
-    let (mut asked, mut truth, mut hold) = (0_u64, 0_u64, 0_u64);
-    for switch in &plan.switches {
-        match request.switch(switch) {
-            Some((tests, rules)) => {
-                asked |= switch.tests;
-                truth |= tests;
-                hold |= rules;
+    let mut next = section.start;
+    loop {
+        let node = match next {
+            Next::Node(at) => section.nodes.get(usize::from(at))?,
+            Next::End(at) => {
+                let end = section.ends.get(usize::from(at))?;
+                let ranks = section.ranks.get(usize::from(end.first)..)?.get(..usize::from(end.count))?;
+                return Some((ranks, end.forbid));
             }
-            None if switch.rules == 0 => {}
-            None => return None,
-        }
-    }
-    for (rule, start) in &plan.walks {
-        let mut at = *start;
-        while let Some(step) = plan.steps.get(usize::from(at)) {
-            let bit = 1_u64 << step.test;
-            if asked & bit == 0 {
-                let test = plan.tests.get(usize::from(step.test))?;
-                let answer = match request.look(test.form) {
+            Next::Unplanned => return None,
+        };
+        next = match node {
+            Node::Test { form, cond, yes, no } => {
+                let answer = match request.look(*form) {
                     Some(answer) => answer,
-                    None if step.guards != ASK => {
-                        at = step.guards;
-                        continue;
-                    }
-                    None => env.holds(&test.cond).ok()?,
+                    None => env.holds(section.conds.get(usize::from(*cond))?).ok()?,
                 };
-                asked |= bit;
-                truth |= u64::from(answer) << step.test;
+                if answer {
+                    *yes
+                } else {
+                    *no
+                }
             }
-            at = if truth & bit == 0 { step.no } else { step.yes };
-        }
-        match at {
-            HOLDS => hold |= 1 << rule,
-            FAILS => {}
-            _ => return None,
-        }
+            Node::Switch { of, first, count, other } => match request.own(*of) {
+                Some(Cell::Entity(slot)) if env.snapshot.is_alone(*slot) => {
+                    let way = (*slot < u32::from(*count)).then_some(usize::from(*first) + *slot as usize);
+                    way.map_or(Some(*other), |way| section.ways.get(way).copied())?
+                }
+                _ => return None,
+            },
+        };
     }
-    Some(hold)
 }
 
 impl<'a> Request<'_, 'a> {
     #[inline]
-    fn own(&self, root: Root, number: u16) -> Option<&'a Cell> {
-        match root {
-            Root::Principal => self.principal.get(usize::from(number)),
-            Root::Resource => self.resource.get(usize::from(number)),
-        }
-    }
-
-    #[inline]
-    fn switch(&self, switch: &Switch) -> Option<(u64, u64)> {
-        match self.own(switch.root, switch.number) {
-            Some(Cell::Entity(slot)) if self.env.snapshot.is_alone(*slot) => {
-                Some(switch.hold.get(*slot as usize).copied().unwrap_or_default())
-            }
-            _ => None,
+    fn own(&self, own: Own) -> Option<&'a Cell> {
+        match own.root {
+            Root::Principal => self.principal.get(usize::from(own.number)),
+            Root::Resource => self.resource.get(usize::from(own.number)),
         }
     }
 
@@ -83,24 +74,54 @@ impl<'a> Request<'_, 'a> {
     #[inline]
     fn look(&self, form: Form) -> Option<bool> {
         Some(match form {
-            Form::Flag(root, number) => match self.own(root, number)? {
+            Form::Flag(own) => match self.own(own)? {
                 Cell::Bool(b) => *b,
                 _ => return None,
             },
-            Form::Has(root, number) => !matches!(self.own(root, number)?, Cell::Absent),
-            Form::Same(a, b) => self.place(a)? == self.place(b)?,
+            Form::Has(own) => !matches!(self.own(own)?, Cell::Absent),
+            Form::Same(a, b) => match (self.own(a)?, self.own(b)?) {
+                (Cell::Entity(a), Cell::Entity(b)) => a == b,
+                _ => return None,
+            },
+            Form::IsRoot(own, root) => match (self.own(own)?, self.env.root(root).0) {
+                (Cell::Entity(a), Ent::Slot(b)) => *a == b,
+                _ => return None,
+            },
+            Form::Equal(a, b) => self.place(a)? == self.place(b)?,
             Form::Within(a, b) => self.env.within(Ent::Slot(self.place(a)?), Ent::Slot(self.place(b)?)),
-            Form::Among(root, number, place) => {
-                sorted_contains(self.own(root, number)?.entities()?, self.place(place)?)
+            Form::Among(own, place) => sorted_contains(self.own(own)?.entities()?, self.place(place)?),
+            Form::HasGiven(number) => !matches!(self.env.given(number)?, Given::Absent),
+            Form::Before(a, b, or_same) => {
+                let ((kind, a), (other, b)) = (self.order(a)?, self.order(b)?);
+                // Of two kinds there is no order, which is an error.
+                (kind == other).then_some(a < b || (or_same && a == b))?
             }
             Form::Other => return None,
         })
     }
 
+    /// A number or an instant, and which it is.
+    #[inline]
+    fn order(&self, place: Place) -> Option<(Ordered, i64)> {
+        match place {
+            Place::Own(own) => match self.own(own)? {
+                Cell::Long(n) => Some((Ordered::Number, *n)),
+                Cell::Datetime(ms) => Some((Ordered::Instant, *ms)),
+                _ => None,
+            },
+            Place::Given(number) => match self.env.given(number)? {
+                Given::Long(n) => Some((Ordered::Number, n)),
+                Given::Datetime(ms) => Some((Ordered::Instant, ms)),
+                _ => None,
+            },
+            Place::Root(_) | Place::Fixed(_) | Place::Literal(_) => None,
+        }
+    }
+
     #[inline]
     fn place(&self, place: Place) -> Option<u32> {
         match place {
-            Place::Own(root, number) => match self.own(root, number)? {
+            Place::Own(own) => match self.own(own)? {
                 Cell::Entity(slot) => Some(*slot),
                 _ => None,
             },
@@ -108,7 +129,12 @@ impl<'a> Request<'_, 'a> {
                 Ent::Slot(slot) => Some(slot),
                 Ent::Foreign(_) => None,
             },
-            Place::Name(name) => Some(self.env.slot(name)),
+            Place::Fixed(number) => Some(u32::from(number)),
+            Place::Literal(number) => Some(self.env.slot(Name::Literal(number.into()))),
+            Place::Given(number) => match self.env.given(number)? {
+                Given::Entity(slot) => Some(slot),
+                _ => None,
+            },
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::env::{Data, Ent};
+use super::env::{Data, Ent, Env};
 use super::{decide, evaluate, prepare, Linked, Now};
 use crate::bundle::ErrorMode;
-use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Request, Resource, Value};
+use crate::model::{Context, Decision, DecisionError, EntityUid, ErrorCode, Request, Resource};
 
 /// What an action's context may have, and whether it must.
 pub(crate) struct Needs<'a>(BTreeMap<&'a str, bool>);
@@ -15,8 +15,8 @@ impl Needs<'_> {
         self.0.contains_key(name)
     }
 
-    pub(crate) fn missing(&self, given: &[(&str, Value)]) -> bool {
-        self.0.iter().any(|(name, required)| *required && !given.iter().any(|(own, _)| own == name))
+    pub(crate) fn missing(&self, given: &Context) -> bool {
+        self.0.iter().any(|(name, required)| *required && given.get(name).is_none())
     }
 }
 
@@ -34,15 +34,15 @@ impl Linked {
     /// The actions that the schema foresees between these types, with what their contexts need beyond `now`.
     pub(crate) fn actions_between(&self, principal: &str, resource: &str) -> Vec<(EntityUid, Needs<'_>)> {
         let layout = self.snapshot.layout();
-        let (principal, resource) = (layout.type_id(principal), layout.type_id(resource));
-        let actions = self.bundle.inner.program().actions.iter().zip(layout.fixed());
+        let (principal, resource) = (layout.type_id(&principal.into()), layout.type_id(&resource.into()));
+        let actions = self.program().actions.iter().zip(layout.fixed());
         let fits = actions.filter_map(|(action, uid)| {
-            let action = action.as_deref()?;
+            let action = action.as_ref()?;
             let foreseen = action.principals.contains(&principal?) && action.resources.contains(&resource?);
             foreseen.then(|| {
                 let fields = action.context.fields.iter();
-                let fields =
-                    fields.map(|(name, field)| (name.as_str(), field.required && !(action.wants_now && name == "now")));
+                let fields = fields
+                    .map(|(name, field)| (name.as_str(), field.required && !(action.now.is_some() && name == "now")));
                 (uid.clone(), Needs(fields.collect()))
             })
         });
@@ -90,7 +90,7 @@ impl Linked {
             let message = format!("principal `{principal}` is not stored");
             return Err((DecisionError::new(ErrorCode::UnknownPrincipal, message), None));
         }
-        let Some(of) = self.snapshot.layout().type_id(type_name) else {
+        let Some(of) = self.snapshot.layout().type_id(&type_name.into()) else {
             let message = format!("`{type_name}` is not an entity type of the schema");
             return Err((DecisionError::new(ErrorCode::InvalidRequest, message), None));
         };
@@ -99,7 +99,7 @@ impl Linked {
 
     fn sweep(&self, request: &Request, part: Part, of: Option<u32>, now: Now<'_>) -> Result<Vec<EntityUid>, Failure> {
         let strict = self.bundle.mode() == ErrorMode::Strict;
-        let action = self.action(self.locate(&request.action).ent);
+        let (_, action) = self.action(&request.action);
         let Some(declared) = action.filter(|a| !a.principals.is_empty() && !a.resources.is_empty()) else {
             let message = format!("`{}` is not an action of the schema", request.action());
             return Err((DecisionError::new(ErrorCode::InvalidRequest, message), None));
@@ -150,23 +150,24 @@ impl Linked {
         let own = with(first);
         // An error here is one of the action, the context or the clock, and not of this candidate; but for the window,
         // which depends on the auditor.
-        let mut asked = match prepare(self, &own, now) {
-            Ok(asked) if asked.env.window.is_some() || asked.environment.is_none_or(|e| e.cedar.is_some()) => None,
-            Ok(asked) => Some(asked),
+        let mut env = Env::new(self, &own);
+        let mut asked = match prepare(self, &own, now, &mut env) {
+            Ok(()) if env.window.is_some() || env.environment.is_none_or(|e| e.cedar.is_some()) => None,
+            Ok(()) => Some(env),
             Err(error) if error.code() == ErrorCode::Window => None,
             Err(error) => return Err((error, None)),
         };
         let mut decision = Decision::default();
         for slot in slots {
             let Some(record) = self.snapshot.entity(*slot) else { continue };
-            if let Some(asked) = &mut asked {
+            if let Some(env) = &mut asked {
                 let candidate = (Ent::Slot(*slot), Data::Stored(record));
                 match part {
-                    Part::Principal => asked.env.principal = candidate,
-                    Part::Resource => asked.env.resource = candidate,
+                    Part::Principal => env.principal = candidate,
+                    Part::Resource => env.resource = candidate,
                 }
                 decision.reset(self.snapshot.revision(), &self.bundle.inner.names);
-                evaluate(self, &own, asked, &mut decision).map_err(|error| (error, None))?;
+                evaluate(self, &own, env, &mut decision).map_err(|error| (error, None))?;
                 super::distrust(self, &mut decision);
             } else {
                 let Some(uid) = self.snapshot.uid(*slot) else { continue };

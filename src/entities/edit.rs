@@ -53,7 +53,7 @@ impl<'a> Edit<'a> {
         };
         let (mut gone, parents) = (Vec::new(), old.parents.clone());
         record::references(&self.next, old, &mut gone);
-        let named = Record::named(old.generation, old.type_id, old.id.as_str(), old.pinned);
+        let named = Record::named(old.generation, old.type_id, &old.id, old.pinned);
         self.count(&gone, &[], &parents, &[]);
         if let Some(place) = self.next.table.slot_mut(slot) {
             place.record = Some(named.sealed());

@@ -1,8 +1,7 @@
 //! Cedar's entity JSON and request JSON → entities and requests, guided by the schema's types.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::Read;
-use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
@@ -12,8 +11,8 @@ use crate::bundle::types::{EntityType, Misfit, RecordType, Type, Types};
 use crate::bundle::{Bundle, ErrorMode};
 use crate::model::json::Json;
 use crate::model::{
-    is_name, parse_decimal, parse_duration, parse_ip, shorten, Entity, EntityUid, Request, RequestError, Resource,
-    Timestamp, Value,
+    is_name, parse_decimal, parse_duration, parse_ip, shorten, Context, Entity, EntityUid, Request, RequestError,
+    Resource, Timestamp, Value, Word,
 };
 
 /// Called with the number of entities read so far.
@@ -126,8 +125,6 @@ impl<'a> EntityReader<'a> {
 
 #[derive(Debug, Default)]
 struct Names {
-    /// Type names met, so that a million uids share a few names.
-    met: HashSet<Arc<str>>,
     /// Whether all of Cedar's instants are read, not only those that people can write.
     any_instant: bool,
 }
@@ -136,19 +133,14 @@ type Refusal = (Option<EntityUid>, Vec<Misfit>);
 
 impl Names {
     fn of(bundle: &Bundle) -> Self {
-        Self { met: HashSet::new(), any_instant: bundle.mode() == ErrorMode::Cedar }
+        Self { any_instant: bundle.mode() == ErrorMode::Cedar }
     }
 
     fn uid(&mut self, type_name: &str, id: &str) -> Result<EntityUid, String> {
-        let name = match self.met.get(type_name) {
-            Some(name) => Arc::clone(name),
-            None if is_name(type_name) => {
-                let name: Arc<str> = type_name.into();
-                self.met.insert(Arc::clone(&name));
-                name
-            }
-            None => return Err(format!("`{}` is not a type name such as `Grc::Member`", shorten(type_name))),
-        };
+        let name = Word::from(type_name);
+        if !name.is_name() {
+            return Err(format!("`{}` is not a type name such as `Grc::Member`", shorten(type_name)));
+        }
         Ok(EntityUid::unchecked(name, id))
     }
 
@@ -435,10 +427,10 @@ pub fn request_from_parts(
     };
     let types = bundle.inner.types.as_deref().and_then(|t| t.actions.get(&action));
     let context = match context {
-        None => BTreeMap::new(),
+        None => Context::default(),
         Some(Json::Object(fields)) => {
             let context = names.record(fields, types.map(|a| &a.context), "", 0);
-            context.map_err(|e| at("context", &e))?
+            context.map_err(|e| at("context", &e))?.into_iter().collect()
         }
         Some(other) => return Err(at("context", &format!("expected an object, found {}", other.kind()))),
     };

@@ -5,12 +5,19 @@ use std::sync::Arc;
 
 use super::snapshot::Snapshot;
 use crate::bundle::layout::{NOWHERE, NUMBERED};
-use crate::model::{Entity, EntityUid, Timestamp, Value};
+use crate::model::{Entity, EntityUid, Id, Timestamp, Value};
 
 /// What is known under an interned uid. All in one piece, so that a decision has one place to fetch; while it is made or
-/// changed, attributes are in a vector.
+/// changed, attributes are in a vector. What every decision reads stands together.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(crate) struct Record<C: ?Sized = [Cell]> {
+    extra: Option<Box<Extra>>,
+    /// All ancestors, sorted, where there are more than the parents.
+    further: Option<Box<[u32]>>,
+    /// Direct parents, sorted.
+    pub(crate) parents: Box<[u32]>,
+    pub(crate) id: Id,
     /// Unlike that of every other uid that was ever interned in this process.
     pub(crate) generation: u64,
     pub(crate) type_id: u32,
@@ -18,54 +25,8 @@ pub(crate) struct Record<C: ?Sized = [Cell]> {
     pub(crate) stored: bool,
     /// Whether the snapshot keeps the slot although nothing refers to it.
     pub(super) pinned: bool,
-    pub(crate) id: Id,
-    /// Direct parents, sorted.
-    pub(crate) parents: Box<[u32]>,
-    /// All ancestors, sorted, where there are more than the parents.
-    further: Option<Box<[u32]>>,
-    extra: Option<Box<Extra>>,
     /// By the numbers of the type's layout.
     pub(crate) attributes: C,
-}
-
-/// The id of an entity. Most are short.
-#[derive(Debug, Clone)]
-pub(crate) enum Id {
-    Short(u8, [u8; Id::SHORT]),
-    Long(Box<str>),
-}
-
-impl Id {
-    const SHORT: usize = 38;
-
-    fn new(id: &str) -> Self {
-        let mut bytes = [0; Self::SHORT];
-        match (bytes.get_mut(..id.len()), u8::try_from(id.len())) {
-            (Some(place), Ok(len)) => {
-                place.copy_from_slice(id.as_bytes());
-                Id::Short(len, bytes)
-            }
-            _ => Id::Long(id.into()),
-        }
-    }
-
-    #[inline]
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Id::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or_default(),
-            Id::Long(id) => id.as_bytes(),
-        }
-    }
-
-    #[inline]
-    pub(crate) fn is(&self, id: &str) -> bool {
-        self.bytes() == id.as_bytes()
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        // INVARIANT: the bytes are those of a text.
-        std::str::from_utf8(self.bytes()).unwrap_or_default()
-    }
 }
 
 /// Tags, and attributes that the schema does not declare.
@@ -122,13 +83,13 @@ impl Cell {
 
 impl Record<Vec<Cell>> {
     /// A uid of which nothing is stored.
-    pub(super) fn named(generation: u64, type_id: u32, id: &str, pinned: bool) -> Self {
+    pub(super) fn named(generation: u64, type_id: u32, id: &Id, pinned: bool) -> Self {
         Self {
             generation,
             type_id,
             stored: false,
             pinned,
-            id: Id::new(id),
+            id: id.clone(),
             attributes: Vec::new(),
             parents: Box::new([]),
             further: None,

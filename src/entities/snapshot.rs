@@ -8,10 +8,10 @@ use super::edit::Edit;
 use super::record::{self, Cell, Record};
 use super::table::{Index, Slot, Table};
 use super::{Changes, EntityError, Progress};
-use crate::bundle::layout::Layout;
+use crate::bundle::layout::{generations, Layout};
 use crate::bundle::types::Types;
 use crate::bundle::Bundle;
-use crate::model::{Entity, EntityUid, Revision};
+use crate::model::{Entity, EntityUid, Revision, Word};
 
 /// All entities at one revision. Cloning is cheap; a changed copy shares what did not change.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct Snapshot {
     pub(super) table: Table,
     index: Index,
     /// Entity types that the schema does not declare, numbered on from those it does.
-    more_types: Arc<Vec<Arc<str>>>,
+    more_types: Arc<Vec<Word>>,
     /// Slots kept for the entities that policies name.
     pins: Arc<[u32]>,
     pub(super) stored: usize,
@@ -40,11 +40,6 @@ impl std::fmt::Debug for Snapshot {
 fn next_epoch() -> u64 {
     static EPOCH: AtomicU64 = AtomicU64::new(1);
     EPOCH.fetch_add(1, Ordering::Relaxed)
-}
-
-fn next_generation() -> u64 {
-    static GENERATION: AtomicU64 = AtomicU64::new(1);
-    GENERATION.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Snapshot {
@@ -193,9 +188,10 @@ impl Snapshot {
     /// The slot of a uid, with what is known under it.
     #[inline]
     pub(crate) fn find_record(&self, uid: &EntityUid) -> Option<(u32, &Record)> {
+        let (type_name, id) = uid.parts();
         self.index.find(uid.hashed(), |slot| {
             let record = self.record(slot)?;
-            let same = record.id.is(uid.id()) && self.type_name(record.type_id) == Some(uid.type_name());
+            let same = record.id == *id && self.word(record.type_id) == Some(type_name);
             same.then_some((slot, record))
         })
     }
@@ -238,23 +234,24 @@ impl Snapshot {
 
     #[inline]
     pub(crate) fn type_name(&self, type_id: u32) -> Option<&str> {
-        self.shared_type_name(type_id).map(|name| &**name)
+        self.word(type_id).map(|name| &**name)
     }
 
-    fn shared_type_name(&self, type_id: u32) -> Option<&Arc<str>> {
+    #[inline]
+    pub(crate) fn word(&self, type_id: u32) -> Option<&Word> {
         self.layout
             .type_name(type_id)
             .or_else(|| self.more_types.get((type_id as usize).checked_sub(self.layout.types())?))
     }
 
-    fn type_id(&mut self, name: &str) -> Option<u32> {
+    fn type_id(&mut self, name: &Word) -> Option<u32> {
         if let Some(type_id) = self.layout.type_id(name) {
             return Some(type_id);
         }
-        let at = match self.more_types.iter().position(|t| **t == *name) {
+        let at = match self.more_types.iter().position(|t| t == name) {
             Some(at) => at,
             None => {
-                Arc::make_mut(&mut self.more_types).push(name.into());
+                Arc::make_mut(&mut self.more_types).push(name.clone());
                 self.more_types.len() - 1
             }
         };
@@ -274,8 +271,11 @@ impl Snapshot {
             }
             return Some(slot);
         }
-        let type_id = self.type_id(uid.type_name())?;
-        let slot = self.table.take(Record::named(next_generation(), type_id, uid.id(), pinned).sealed())?;
+        let (type_name, id) = uid.parts();
+        let type_id = self.type_id(type_name)?;
+        // INVARIANT: what the layout lists is interned first, in its order.
+        let generation = self.layout.generation(self.table.next()).unwrap_or_else(|| generations(1));
+        let slot = self.table.take(Record::named(generation, type_id, id, pinned).sealed())?;
         self.index.insert(uid.hashed(), slot);
         Some(slot)
     }
@@ -288,8 +288,8 @@ impl Snapshot {
         if record.stored || record.pinned {
             return;
         }
-        if let Some(type_name) = self.type_name(record.type_id) {
-            self.index.remove(crate::model::hash(type_name, record.id.as_str()), slot);
+        if let Some(type_name) = self.word(record.type_id) {
+            self.index.remove(crate::model::hash(type_name, &record.id), slot);
             self.table.release(slot);
         }
     }
@@ -300,9 +300,9 @@ impl Snapshot {
     }
 
     pub(super) fn uid_of(&self, slot: u32, record: &Record) -> EntityUid {
-        match (self.layout.fixed().get(slot as usize), self.shared_type_name(record.type_id)) {
+        match (self.layout.fixed().get(slot as usize), self.word(record.type_id)) {
             (Some(uid), _) => uid.clone(),
-            (None, Some(name)) => EntityUid::unchecked(Arc::clone(name), record.id.as_str()),
+            (None, Some(name)) => EntityUid::of_parts(name, &record.id),
             (None, None) => EntityUid::unchecked("", record.id.as_str()),
         }
     }
@@ -353,7 +353,7 @@ impl Snapshot {
                 }
             }
             None => {
-                record = Record::named(record.generation, record.type_id, record.id.as_str(), true);
+                record = Record::named(record.generation, record.type_id, &record.id, true);
                 next.stored -= 1;
             }
         }

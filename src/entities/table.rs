@@ -67,6 +67,11 @@ impl Table {
         Arc::make_mut(page.get_or_insert_with(Default::default)).get_mut(at)
     }
 
+    /// The slot that is taken next.
+    pub(super) fn next(&self) -> u32 {
+        self.free.checked_sub(1).unwrap_or(self.len)
+    }
+
     /// Puts `record` into a free slot. None when all 2³² are used.
     pub(super) fn take(&mut self, record: Arc<Record>) -> Option<u32> {
         let slot = match self.free.checked_sub(1) {

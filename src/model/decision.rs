@@ -1,5 +1,6 @@
 //! What is answered: allowed or not, and why.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,7 +60,22 @@ impl fmt::Debug for Decision {
 pub struct DecisionError {
     pub(crate) policy: Option<Arc<str>>,
     pub(crate) code: ErrorCode,
-    pub(crate) message: String,
+    pub(crate) message: Message,
+}
+
+/// What an error tells. What is met while deciding in the ordinary course of things is put in words when they are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Message {
+    Text(String),
+    Refused(Refused, Window),
+}
+
+/// Why a window is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    WindowReversed,
+    PeriodReversed,
+    OutsidePeriod,
 }
 
 /// What kind of error was met while deciding.
@@ -111,7 +127,12 @@ impl fmt::Display for ErrorCode {
 
 impl DecisionError {
     pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { policy: None, code, message: super::clip(message) }
+        Self { policy: None, code, message: Message::Text(super::clip(message)) }
+    }
+
+    /// A window that is refused: it, or the period that is to blame.
+    pub(crate) fn refused(why: Refused, window: Window) -> Self {
+        Self { policy: None, code: ErrorCode::Window, message: Message::Refused(why, window) }
     }
 
     /// The policy that could not be evaluated; none for errors of the request or the state.
@@ -125,8 +146,16 @@ impl DecisionError {
     }
 
     /// The error in words, one line.
-    pub fn message(&self) -> &str {
-        &self.message
+    pub fn message(&self) -> Cow<'_, str> {
+        match &self.message {
+            Message::Text(text) => text.into(),
+            Message::Refused(why, Window { from, to }) => match why {
+                Refused::WindowReversed => format!("the window begins at {from}, after its end {to}"),
+                Refused::PeriodReversed => format!("the period begins at {from}, after its end {to}"),
+                Refused::OutsidePeriod => format!("nothing of {from} to {to} is in the auditor's period"),
+            }
+            .into(),
+        }
     }
 }
 
@@ -191,7 +220,7 @@ impl Decision {
     pub fn to_json(&self) -> serde_json::Value {
         use serde_json::json;
         let errors =
-            self.errors.iter().map(|e| json!({"policy": e.policy(), "code": e.code.as_str(), "message": e.message}));
+            self.errors.iter().map(|e| json!({"policy": e.policy(), "code": e.code.as_str(), "message": e.message()}));
         let mut out = json!({
             "decision": if self.allowed { "allow" } else { "deny" },
             "indeterminate": self.indeterminate,

@@ -7,17 +7,19 @@ pub(crate) mod json;
 mod request;
 mod uid;
 mod value;
+mod word;
 
-pub(crate) use decision::Names;
 pub use decision::{Decision, DecisionError, ErrorCode, Revision, Window};
+pub(crate) use decision::{Message, Names, Refused};
 pub use explanation::{ClauseReason, Explanation, Part, PolicyReason, Seen, Sight};
 pub use json::Json;
-pub use request::{Handle, Request, RequestError, Resource};
+pub use request::{Context, Handle, Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};
 pub use value::{Timestamp, Value};
 
-pub(crate) use uid::{hash, is_name};
+pub(crate) use uid::{hash, Id};
 pub(crate) use value::{parse_datetime, parse_decimal, parse_duration, parse_ip};
+pub(crate) use word::{is_name, Word};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Entity, EntityUid, UidError, Value};
+use super::{Entity, EntityUid, UidError, Value, Word};
 
 /// A uid, and where it was found when it was resolved: a request made of handles is decided without looking them up.
 ///
@@ -52,13 +52,74 @@ impl std::fmt::Debug for Handle {
     }
 }
 
+/// What comes with a question, by attribute: values that are stored nowhere.
+///
+/// ```
+/// use bailiwick::{Context, Value};
+/// let context = Context::from([("section", Value::String("controls".into()))]);
+/// assert_eq!(context.get("section"), Some(&Value::String("controls".into())));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Context {
+    /// By name.
+    attributes: Vec<(Word, Value)>,
+}
+
+impl Context {
+    /// The attribute `name`, if it is there.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.attributes.iter().find(|(own, _)| **own == *name).map(|(_, value)| value)
+    }
+
+    /// All attributes, sorted by name.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.attributes.iter().map(|(name, value)| (&**name, value))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.attributes.is_empty()
+    }
+
+    /// Sets the attribute `name`.
+    pub(crate) fn set(&mut self, name: &str, value: Value) {
+        match self.attributes.binary_search_by(|(own, _)| (**own).cmp(name)) {
+            Ok(at) => self.attributes.get_mut(at).into_iter().for_each(|own| own.1 = value.clone()),
+            Err(at) => self.attributes.insert(at, (name.into(), value)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn attributes(&self) -> &[(Word, Value)] {
+        &self.attributes
+    }
+
+    pub(crate) fn to_map(&self) -> BTreeMap<String, Value> {
+        self.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    }
+}
+
+impl<N: AsRef<str>> FromIterator<(N, Value)> for Context {
+    fn from_iter<I: IntoIterator<Item = (N, Value)>>(attributes: I) -> Self {
+        let mut context = Self::default();
+        attributes.into_iter().for_each(|(name, value)| context.set(name.as_ref(), value));
+        context
+    }
+}
+
+impl<const LEN: usize> From<[(&str, Value); LEN]> for Context {
+    fn from(attributes: [(&str, Value); LEN]) -> Self {
+        attributes.into_iter().collect()
+    }
+}
+
 /// A question to the authorizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub(crate) principal: Handle,
     pub(crate) action: Handle,
     pub(crate) resource: Resource,
-    pub(crate) context: BTreeMap<String, Value>,
+    pub(crate) context: Context,
 }
 
 /// The resource of a request: the uid of a stored entity, or a whole entity that the application brings along.
@@ -121,13 +182,13 @@ impl Request {
     /// A request without context. `now` is filled from the authorizer's clock where the schema declares it.
     pub fn new(principal: impl Into<Handle>, action: impl Into<Handle>, resource: impl Into<Resource>) -> Self {
         let (principal, action) = (principal.into(), action.into());
-        Self { principal, action, resource: resource.into(), context: BTreeMap::new() }
+        Self { principal, action, resource: resource.into(), context: Context::default() }
     }
 
     /// The request with the context attribute `name` set to `value`.
     #[must_use]
     pub fn with(mut self, name: &str, value: Value) -> Self {
-        self.context.insert(name.into(), value);
+        self.context.set(name, value);
         self
     }
 
@@ -146,8 +207,8 @@ impl Request {
         &self.resource
     }
 
-    /// The context, by attribute.
-    pub fn context(&self) -> &BTreeMap<String, Value> {
+    /// What comes with the question.
+    pub fn context(&self) -> &Context {
         &self.context
     }
 
@@ -162,7 +223,7 @@ impl Request {
             "principal": self.principal().to_string(),
             "action": self.action().to_string(),
             "resource": resource,
-            "context": Value::Record(self.context.clone()).to_json(),
+            "context": Value::Record(self.context.to_map()).to_json(),
         })
     }
 }

@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+
+use super::word::{key, Word};
 
 /// The uid of an entity: its type, such as `Grc::Member`, and its id.
 ///
@@ -18,11 +19,66 @@ use std::sync::{Arc, OnceLock};
 /// ```
 #[derive(Clone, Eq)]
 pub struct EntityUid {
-    type_name: Arc<str>,
-    id: Arc<str>,
     /// Of both, under a key drawn once in each process: so that looking the uid up again costs little.
     hash: u64,
+    type_name: Word,
+    id: Id,
 }
+
+/// The id of an entity. Most are short, and then stand in the uid itself: it has the size of a line of the cache.
+#[derive(Clone)]
+pub(crate) enum Id {
+    Short(u8, [u8; Id::SHORT]),
+    Long(Box<str>),
+}
+
+impl Id {
+    const SHORT: usize = 38;
+
+    fn new(id: &str) -> Self {
+        let mut bytes = [0; Self::SHORT];
+        match (bytes.get_mut(..id.len()), u8::try_from(id.len())) {
+            (Some(place), Ok(len)) => {
+                place.copy_from_slice(id.as_bytes());
+                Id::Short(len, bytes)
+            }
+            _ => Id::Long(id.into()),
+        }
+    }
+
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Id::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Id::Long(id) => id.as_bytes(),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // INVARIANT: the bytes are those of a text.
+        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq for Id {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            // Bytes beyond the end are zero. Without a look at each length, the comparison is a few instructions.
+            (Id::Short(a, own), Id::Short(b, others)) => a == b && own == others,
+            (Id::Long(own), Id::Long(others)) => own == others,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Id {}
 
 impl PartialEq for EntityUid {
     #[inline]
@@ -45,17 +101,16 @@ impl PartialOrd for EntityUid {
 
 impl Ord for EntityUid {
     fn cmp(&self, other: &Self) -> Ordering {
-        (&*self.type_name, &*self.id).cmp(&(&*other.type_name, &*other.id))
+        (&*self.type_name, self.id.bytes()).cmp(&(&*other.type_name, other.id.bytes()))
     }
 }
 
 /// The hash of a uid, under the key of this process.
 #[inline]
-pub(crate) fn hash(type_name: &str, id: &str) -> u64 {
-    static KEY: OnceLock<foldhash::fast::RandomState> = OnceLock::new();
-    let mut hasher = KEY.get_or_init(foldhash::fast::RandomState::default).build_hasher();
-    id.hash(&mut hasher);
-    type_name.hash(&mut hasher);
+pub(crate) fn hash(type_name: &Word, id: &Id) -> u64 {
+    let mut hasher = key().build_hasher();
+    hasher.write(id.bytes());
+    hasher.write_u64(type_name.hashed());
     hasher.finish()
 }
 
@@ -79,17 +134,29 @@ impl EntityUid {
     /// # Errors
     /// When `type_name` is not a Cedar name: identifiers joined by `::`.
     pub fn new(type_name: &str, id: &str) -> Result<Self, UidError> {
-        if is_name(type_name) {
+        let type_name = Word::from(type_name);
+        if type_name.is_name() {
             Ok(Self::unchecked(type_name, id))
         } else {
-            Err(UidError::new(type_name, "the type is not a name such as `Grc::Member`"))
+            Err(UidError::new(&type_name, "the type is not a name such as `Grc::Member`"))
         }
     }
 
     /// A uid whose type name is known to be a name.
-    pub(crate) fn unchecked(type_name: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
-        let (type_name, id) = (type_name.into(), id.into());
+    pub(crate) fn unchecked(type_name: impl Into<Word>, id: impl AsRef<str>) -> Self {
+        let (type_name, id) = (type_name.into(), Id::new(id.as_ref()));
         Self { hash: hash(&type_name, &id), type_name, id }
+    }
+
+    /// The uid of parts of another.
+    pub(crate) fn of_parts(type_name: &Word, id: &Id) -> Self {
+        Self { hash: hash(type_name, id), type_name: type_name.clone(), id: id.clone() }
+    }
+
+    /// Its parts.
+    #[inline]
+    pub(crate) fn parts(&self) -> (&Word, &Id) {
+        (&self.type_name, &self.id)
     }
 
     /// The hash of both, in this process.
@@ -105,7 +172,7 @@ impl EntityUid {
 
     /// The id, unescaped.
     pub fn id(&self) -> &str {
-        &self.id
+        self.id.as_str()
     }
 
     /// Whether this names an action: its type's last part is `Action`.
@@ -116,23 +183,12 @@ impl EntityUid {
     pub(crate) fn to_cedar(&self) -> Result<cedar_policy::EntityUid, UidError> {
         let type_name = cedar_policy::EntityTypeName::from_str(&self.type_name)
             .map_err(|_| UidError::new(&self.type_name, "the type is not a name such as `Grc::Member`"))?;
-        Ok(cedar_policy::EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(&*self.id)))
+        Ok(cedar_policy::EntityUid::from_type_name_and_id(type_name, cedar_policy::EntityId::new(self.id())))
     }
 
     pub(crate) fn from_cedar(uid: &cedar_policy::EntityUid) -> Self {
         Self::unchecked(uid.type_name().to_string(), uid.id().unescaped())
     }
-}
-
-/// Whether `text` is identifiers joined by `::`, none of them reserved by Cedar.
-pub(crate) fn is_name(text: &str) -> bool {
-    const RESERVED: [&str; 10] = ["true", "false", "if", "then", "else", "in", "is", "like", "has", "__cedar"];
-    text.split("::").all(|part| {
-        let mut chars = part.chars();
-        chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-            && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-            && !RESERVED.contains(&part)
-    })
 }
 
 impl FromStr for EntityUid {
@@ -143,7 +199,8 @@ impl FromStr for EntityUid {
         const SHAPE: &str = "expected a form such as `Grc::Member::\"m-1\"`";
         let (type_name, quoted) = text.split_once("::\"").ok_or_else(|| err(SHAPE))?;
         let body = quoted.strip_suffix('"').ok_or_else(|| err(SHAPE))?;
-        if !is_name(type_name) {
+        let type_name = Word::from(type_name);
+        if !type_name.is_name() {
             return Err(err("the type is not a name such as `Grc::Member`"));
         }
         if !body.contains(['"', '\\']) {
@@ -194,7 +251,7 @@ fn unescape(body: &str) -> Option<String> {
 
 impl fmt::Display for EntityUid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}::\"{}\"", self.type_name, self.id.escape_debug())
+        write!(f, "{}::\"{}\"", self.type_name, self.id().escape_debug())
     }
 }
 

@@ -1,12 +1,12 @@
 //! The small world of the built-in model: an MSP, its client and a stranger, with everybody and everything that the
 //! model tells apart, and every request on it that fits a bundle's schema.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use crate::bundle::types::{ActionType, EntityType, RecordType, Type, Types};
 use crate::bundle::Bundle;
 use crate::entities::Snapshot;
-use crate::model::{grc, Entity, EntityUid, Request, Timestamp, Value};
+use crate::model::{grc, Context, Entity, EntityUid, Request, Timestamp, Value};
 
 const DAY: i64 = 86_400_000;
 /// The period of the auditors that have one: the first 90 days of 2026, both ends included.
@@ -179,8 +179,8 @@ fn contexts(
     record: &RecordType,
     principal: &str,
     technicians: &[EntityUid],
-) -> Result<Vec<BTreeMap<String, Value>>, String> {
-    let mut out = vec![BTreeMap::new()];
+) -> Result<Vec<Context>, String> {
+    let mut out = vec![Context::default()];
     for (name, field) in &record.fields {
         let values = values(types, name, &field.of, principal, technicians);
         if values.is_empty() && field.required {
@@ -190,7 +190,7 @@ fn contexts(
         let with = out.iter().flat_map(|context| {
             values.iter().map(move |value| {
                 let mut context = context.clone();
-                context.insert(name.clone(), value.clone());
+                context.set(name, value.clone());
                 context
             })
         });

@@ -64,7 +64,7 @@ fn the_small_world_fits_the_builtin_schema_and_exercises_every_policy_both_ways(
     let mut seen = std::collections::BTreeSet::new();
     let mut allowed = 0;
     let mut decision = Decision::default();
-    assert!(world.requests().iter().all(|r| r.context().contains_key("now")));
+    assert!(world.requests().iter().all(|r| r.context().get("now").is_some()));
     let of_members = |r: &&bailiwick::Request| r.principal().type_name() == "Grc::Member";
     let others = world.requests().iter().filter(|r| !of_members(r));
     // Of the members' requests every fifth, which an unoptimised build has time for.

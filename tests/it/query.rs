@@ -1,8 +1,8 @@
 //! Questions to many are what asking one by one gives.
 
 use bailiwick::grc::{self, Action, Role};
-use bailiwick::query::{Context, Page};
-use bailiwick::{Authorizer, Bundle, Changes, EntityUid, Request, Resource, Value};
+use bailiwick::query::Page;
+use bailiwick::{Authorizer, Bundle, Changes, Context, EntityUid, Request, Resource, Value};
 
 use crate::judge;
 use crate::random::{asked, authorizer, snapshot};
@@ -36,12 +36,11 @@ fn questions_are_answered_as_one_by_one() {
             if authorizer.is_authorized(&request).indeterminate() {
                 continue;
             }
-            let context: Vec<(&str, Value)> = request.context().iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
-            let context: Context<'_> = &context;
+            let context = request.context();
             let (principal, action) = (request.principal(), request.action());
             let resource = request.resource().uid();
             let with = |mut r: Request| {
-                for (name, value) in context {
+                for (name, value) in context.iter() {
                     r = r.with(name, value.clone());
                 }
                 r
@@ -101,7 +100,8 @@ fn pages_follow_each_other_without_gaps() {
     let authorizer = authorizer(&bundle, &snapshot(&bundle, &world));
     let action = Action::ViewOrganization.uid();
     let organization = grc::organization("o0");
-    let ask = |page: &Page| authorizer.who_can(&action, organization.clone(), &[], page).expect("an answer");
+    let ask =
+        |page: &Page| authorizer.who_can(&action, organization.clone(), &Context::default(), page).expect("an answer");
     let all = ask(&Page::all());
     assert!(all.total() > 5 && !all.has_more());
     let (mut page, mut seen) = (Page::first(3), Vec::new());
@@ -126,7 +126,9 @@ fn a_question_about_nobody_or_nothing_is_an_error() {
     let acme = || grc::organization("acme");
     let code = |e: bailiwick::query::QueryError| e.error().code().as_str();
     let page = Page::all();
-    let who = |action: EntityUid, resource: EntityUid| authorizer.who_can(&action, resource, &[], &page).map_err(code);
+    let who = |action: EntityUid, resource: EntityUid| {
+        authorizer.who_can(&action, resource, &Context::default(), &page).map_err(code)
+    };
     assert_eq!(who(Action::ViewTeam.uid(), grc::organization("nowhere")).expect_err("unknown"), "unknown_resource");
     assert_eq!(
         who(EntityUid::new("Grc::Action", "fly").expect("a uid"), acme()).expect_err("unknown"),
@@ -135,10 +137,11 @@ fn a_question_about_nobody_or_nothing_is_an_error() {
     assert_eq!(who(Action::ViewTeam.uid(), acme()).expect("an answer").total(), 0);
     let nobody = grc::member("nobody");
     assert_eq!(
-        authorizer.allowed_actions(&nobody, acme(), &[]).map_err(code).expect_err("unknown"),
+        authorizer.allowed_actions(&nobody, acme(), &Context::default()).map_err(code).expect_err("unknown"),
         "unknown_principal"
     );
-    let what = authorizer.allowed_resources(&nobody, &Action::ViewTeam.uid(), "Grc::Organization", &[], &page);
+    let what =
+        authorizer.allowed_resources(&nobody, &Action::ViewTeam.uid(), "Grc::Organization", &Context::default(), &page);
     assert_eq!(what.map_err(code).expect_err("unknown"), "unknown_principal");
 }
 

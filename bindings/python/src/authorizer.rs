@@ -1,14 +1,13 @@
 //! The class `Authorizer`.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
 use bailiwick::entities::EntityReader;
 use bailiwick::model::Json;
 use bailiwick::query::Page;
-use bailiwick::{Authorizer, Bundle, Changes, Clock, Decision, Entity, ErrorMode, Request, Sources, Timestamp, Value};
+use bailiwick::{Authorizer, Bundle, Changes, Clock, Decision, Entity, ErrorMode, Request, Sources, Timestamp};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -157,8 +156,9 @@ impl PyAuthorizer {
         after: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyFound> {
         let asked = read_question(&self.authorizer.bundle(), None, action, Some(resource), context)?;
-        let (page, context) = (page(limit, after)?, borrowed(asked.context()));
-        let found = py.detach(|| self.authorizer.who_can(asked.action(), asked.resource().clone(), &context, &page));
+        let page = page(limit, after)?;
+        let found =
+            py.detach(|| self.authorizer.who_can(asked.action(), asked.resource().clone(), asked.context(), &page));
         answer(found, clock::trouble()?.as_deref()).map(PyFound::from)
     }
 
@@ -177,7 +177,6 @@ impl PyAuthorizer {
         let any = PyString::new(py, "Nothing::\"\"");
         let asked = read_question(&bundle, Some(principal), &any, Some(resource), None)?;
         let context = read_any_context(&bundle, context)?;
-        let context: Vec<(&str, Value)> = context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         let ask = || self.authorizer.allowed_actions(asked.principal(), asked.resource().clone(), &context);
         let found = py.detach(ask);
         answer(found, clock::trouble()?.as_deref()).map(PyAllowedActions::from)
@@ -200,9 +199,9 @@ impl PyAuthorizer {
         after: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyFound> {
         let asked = read_question(&self.authorizer.bundle(), Some(principal), action, None, context)?;
-        let (page, context) = (page(limit, after)?, borrowed(asked.context()));
+        let page = page(limit, after)?;
         let (who, action) = (asked.principal(), asked.action());
-        let found = py.detach(|| self.authorizer.allowed_resources(who, action, r#type, &context, &page));
+        let found = py.detach(|| self.authorizer.allowed_resources(who, action, r#type, asked.context(), &page));
         answer(found, clock::trouble()?.as_deref()).map(PyFound::from)
     }
 
@@ -299,10 +298,6 @@ impl PyAuthorizer {
         DECISION.set(decision);
         answer
     }
-}
-
-fn borrowed(context: &BTreeMap<String, Value>) -> Vec<(&str, Value)> {
-    context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect()
 }
 
 fn page(limit: Option<usize>, after: Option<&Bound<'_, PyAny>>) -> PyResult<Page> {

@@ -70,7 +70,7 @@ impl PyDecision {
             code: error.code().as_str().to_owned(),
             message: match clock {
                 Some(why) if error.code() == bailiwick::ErrorCode::Clock => format!("{}: {why}", error.message()),
-                _ => error.message().to_owned(),
+                _ => error.message().into_owned(),
             },
         };
         Self {

@@ -3,7 +3,7 @@
 use bailiwick::entities::{request_from_parts, uid_from_tree, Part};
 use bailiwick::model::Json;
 use bailiwick::query::context_from_tree;
-use bailiwick::{Bundle, EntityUid, Request, RequestError, Value};
+use bailiwick::{Bundle, Context, EntityUid, Request, RequestError, Value};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use pyo3::IntoPyObjectExt;
@@ -297,9 +297,9 @@ pub(crate) fn read_question(
 }
 
 /// Reads a context that is not of one action.
-pub(crate) fn read_any_context(bundle: &Bundle, context: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<(String, Value)>> {
+pub(crate) fn read_any_context(bundle: &Bundle, context: Option<&Bound<'_, PyAny>>) -> PyResult<Context> {
     match read_context(context)? {
-        None => Ok(Vec::new()),
+        None => Ok(Context::default()),
         Some(context) => context_from_tree(bundle, &context).map_err(|e| request_error(&e.to_string(), None)),
     }
 }

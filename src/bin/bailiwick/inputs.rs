@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bailiwick::entities::{request_from_parts, Part};
 use bailiwick::model::Json;
 use bailiwick::query::context_from_tree;
-use bailiwick::{Authorizer, Bundle, EntityUid, Request, Snapshot, Value};
+use bailiwick::{Authorizer, Bundle, Context, EntityUid, Request, Snapshot};
 
 use crate::{bundle, refused, unusable, Errors};
 
@@ -97,9 +97,9 @@ fn json(what: &str, text: &str) -> Result<Json, String> {
 }
 
 /// A context that is not of one action.
-pub(crate) fn context_of_any(bundle: &Bundle, text: Option<&str>) -> Result<Vec<(String, Value)>, String> {
+pub(crate) fn context_of_any(bundle: &Bundle, text: Option<&str>) -> Result<Context, String> {
     match text {
-        None => Ok(Vec::new()),
+        None => Ok(Context::default()),
         Some(text) => context_from_tree(bundle, &json("`--context`", text)?).map_err(|e| e.to_string()),
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 
 use bailiwick::query::{Found, Page, QueryError};
-use bailiwick::{Authorizer, Bundle, EntityUid, Value};
+use bailiwick::{Authorizer, Bundle, EntityUid};
 use serde_json::json;
 
 use crate::inputs::{context_of_any, Asked, Inputs};
@@ -70,8 +70,6 @@ impl Paging {
     }
 }
 
-type Borrowed<'a> = Vec<(&'a str, Value)>;
-
 pub(crate) fn who_can(args: &WhoCan, out: &mut dyn Write) -> Result<u8> {
     let (bundle, authorizer) = match args.given.inputs.load() {
         Ok(loaded) => loaded,
@@ -82,8 +80,8 @@ pub(crate) fn who_can(args: &WhoCan, out: &mut dyn Write) -> Result<u8> {
         Ok(asked) => asked,
         Err(message) => return Ok(unusable(&message)),
     };
-    let context: Borrowed<'_> = asked.context().iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-    let found = authorizer.who_can(asked.action(), asked.resource().clone(), &context, &args.given.paging.page());
+    let found =
+        authorizer.who_can(asked.action(), asked.resource().clone(), asked.context(), &args.given.paging.page());
     let what = format!("{} on {}", asked.action().id().escape_debug(), text::uid(asked.resource().uid()));
     let told = |total| format!("{} may do {what}", text::count(total, "principal", "principals"));
     list(found, &authorizer, args.given.format, &told, out)
@@ -115,9 +113,8 @@ fn resources(
     // As an action's id alone is of the built-in model, so is a type without a namespace.
     let of_model = asked.action().type_name() == "Grc::Action" && !type_name.contains("::");
     let type_name = if of_model { format!("Grc::{type_name}") } else { type_name.to_owned() };
-    let context: Borrowed<'_> = asked.context().iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let (page, action) = (args.given.paging.page(), asked.action());
-    let found = authorizer.allowed_resources(&args.principal, action, &type_name, &context, &page);
+    let found = authorizer.allowed_resources(&args.principal, action, &type_name, asked.context(), &page);
     let role = text::role_of(authorizer.snapshot().get(&args.principal).as_ref());
     let (who, action) = (text::uid(&args.principal), action.id().escape_debug());
     let short = text::short(&type_name);
@@ -171,7 +168,6 @@ fn actions(args: &WhatCan, bundle: &Bundle, authorizer: &Authorizer, out: &mut d
         (Ok(asked), Ok(context)) => (asked.resource().clone(), context),
         (Err(message), _) | (_, Err(message)) => return Ok(unusable(&message)),
     };
-    let context: Borrowed<'_> = context.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let answer = match authorizer.allowed_actions(&args.principal, resource.clone(), &context) {
         Ok(answer) => answer,
         Err(error) => return Ok(unusable(&told(&error))),

@@ -72,8 +72,8 @@ pub(crate) fn behind_uid(role: grc::Role) -> String {
 /// What is asked, in words: `approve on Control c-1, with role Admin (ADMIN), at 2026-03-01T09:00:00.000Z`.
 pub(crate) fn asked(request: &Request) -> String {
     let mut text = format!("{} on {}", request.action().id().escape_debug(), uid(request.resource().uid()));
-    for (name, value) in request.context() {
-        match (name.as_str(), value) {
+    for (name, value) in request.context().iter() {
+        match (name, value) {
             ("now", Value::Datetime(now)) => text += &format!(", at {now}"),
             _ => text += &format!(", with {} {}", name.escape_debug(), self::value(value)),
         }

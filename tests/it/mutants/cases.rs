@@ -254,7 +254,7 @@ fn damaged(bundle: &Bundle, halves: &Halves, world: &World, asks: &[Ask], cases:
                 damages.push((format!("without {name} of {uid}"), snapshot.damaged(uid, Some(name)), whole.clone()));
             }
         }
-        for name in whole.context().keys() {
+        for (name, _) in whole.context().iter() {
             let mut text = text.clone();
             text["context"].as_object_mut().expect("a context").remove(name);
             let request = request_from_json(bundle, &text.to_string()).expect("a request");
@@ -290,7 +290,7 @@ fn cedar_request(request: &Request) -> CedarRequest {
     let context: Json = request
         .context()
         .iter()
-        .map(|(name, value)| (name.clone(), value.to_json()))
+        .map(|(name, value)| (name.to_owned(), value.to_json()))
         .collect::<serde_json::Map<_, _>>()
         .into();
     let context = bailiwick::cedar_policy::Context::from_json_value(context, None).expect("a context");
@@ -302,7 +302,7 @@ fn cedar_request(request: &Request) -> CedarRequest {
 /// The entities that the request names, and what these refer to, as Cedar's JSON.
 fn around(snapshot: &Snapshot, request: &Request) -> Json {
     let mut open: Vec<EntityUid> = vec![request.principal().clone(), request.resource().uid().clone()];
-    request.context().values().for_each(|value| open.extend(referred(value)));
+    request.context().iter().for_each(|(_, value)| open.extend(referred(value)));
     let mut seen: HashSet<EntityUid> = HashSet::new();
     let mut out = Vec::new();
     while let Some(uid) = open.pop() {

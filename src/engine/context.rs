@@ -1,0 +1,188 @@
+//! What comes with a request: checked against the schema, filled in where the library does, and numbered.
+
+use super::env::{Data, Ent, Env};
+use super::{Linked, Now};
+use crate::bundle::program::Action;
+use crate::bundle::types::{Type, Types};
+use crate::bundle::ErrorMode;
+use crate::entities::record::{Cell, Record};
+use crate::entities::Snapshot;
+use crate::model::{DecisionError, ErrorCode, Refused, Request, Resource, Value, Window};
+
+/// What a look at an attribute of the context tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Given {
+    #[default]
+    Absent,
+    Bool(bool),
+    Long(i64),
+    Datetime(i64),
+    /// An entity that has a slot.
+    Entity(u32),
+    /// Any other value.
+    Other,
+}
+
+/// Puts what comes with the request into `env`, and in strict mode refuses what does not fit the schema.
+#[inline]
+pub(super) fn take<'a>(
+    linked: &Linked,
+    request: &'a Request,
+    action: Option<&Action>,
+    now: Now<'_>,
+    env: &mut Env<'a>,
+) -> Result<(), DecisionError> {
+    let strict = linked.bundle.mode() == ErrorMode::Strict;
+    let types = linked.bundle.inner.types.as_deref().filter(|_| strict);
+    let Some(action) = action else {
+        return types.map_or(Ok(()), |_| Err(misfit(linked, request, None, env)));
+    };
+    let mut missing = action.required;
+    let mut fits = true;
+    for (name, value) in request.context.attributes() {
+        let Some((place, field)) = action.given.iter().enumerate().find(|(_, field)| field.name == *name) else {
+            fits = false;
+            continue;
+        };
+        missing -= usize::from(field.required);
+        let given = env.look_at(value);
+        fits = fits && types.is_none_or(|types| fits_type(env.snapshot, types, value, given, &field.of));
+        if let Some(own) = env.given.get_mut(place) {
+            *own = given;
+        }
+    }
+    if !strict {
+        return Ok(());
+    }
+    let absent = |place: usize| match env.given.get(place) {
+        Some(given) => *given == Given::Absent,
+        None => request.context.get("now").is_none(),
+    };
+    if let Some((place, required)) = action.now.filter(|(place, _)| absent(*place)) {
+        let now = now()?;
+        env.now = Some(now);
+        missing -= usize::from(required);
+        env.given.get_mut(place).into_iter().for_each(|own| *own = Given::Datetime(now.millis()));
+    }
+    if action.clamps {
+        env.window = clamp(env.snapshot, request, env.principal.1)?;
+    }
+    match types {
+        Some(_) if !fits || missing > 0 || env.environment.is_none() => Err(misfit(linked, request, Some(action), env)),
+        _ => Ok(()),
+    }
+}
+
+#[inline]
+fn fits_type(snapshot: &Snapshot, types: &Types, value: &Value, given: Given, of: &Type) -> bool {
+    match (value, given, of) {
+        // What the schema lists is found faster by its slot.
+        (Value::Entity(uid), Given::Entity(slot), Type::Entity(name)) if snapshot.is_fixed(slot) => {
+            uid.parts().0 == name
+        }
+        _ => types.fits(value, of),
+    }
+}
+
+impl<'a> Env<'a> {
+    #[inline]
+    fn look_at(&self, value: &'a Value) -> Given {
+        match value {
+            Value::Bool(b) => Given::Bool(*b),
+            Value::Long(n) => Given::Long(*n),
+            Value::Datetime(at) => Given::Datetime(at.millis()),
+            Value::Entity(uid) => match self.entity(uid) {
+                Ent::Slot(slot) => Given::Entity(slot),
+                Ent::Foreign(_) => Given::Other,
+            },
+            _ => Given::Other,
+        }
+    }
+}
+
+/// Why the request does not fit the schema.
+#[cold]
+fn misfit(linked: &Linked, request: &Request, action: Option<&Action>, env: &Env<'_>) -> DecisionError {
+    let invalid = |message: String| DecisionError::new(ErrorCode::InvalidRequest, message);
+    let Some(action) = action else {
+        return invalid(format!("`{}` is not an action of the schema", request.action()));
+    };
+    if env.environment.is_none() {
+        let names = |ids: &[u32]| {
+            let names = ids.iter().filter_map(|id| linked.snapshot.type_name(*id));
+            names.map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+        };
+        return invalid(format!(
+            "`{}` is not for a `{}` to do to a `{}`: principals are {}, resources {}",
+            request.action().id(),
+            request.principal().type_name(),
+            request.resource().uid().type_name(),
+            names(&action.principals),
+            names(&action.resources),
+        ));
+    }
+    if let Err(error) = shallow(request) {
+        return error;
+    }
+    let mut misfits = Vec::new();
+    if let Some(types) = linked.bundle.inner.types.as_deref() {
+        types.check_record(&request.context.to_map(), &action.context, "", &mut misfits);
+    }
+    misfits.retain(|m| env.now.is_none() || m.path != "now");
+    let first = misfits.first().map_or_else(|| "it does not fit the schema".to_owned(), ToString::to_string);
+    invalid(format!("`context`: {first}"))
+}
+
+/// Refuses a request that a program has built deeper than any text is read: what follows would exhaust the stack on it.
+pub(super) fn shallow(request: &Request) -> Result<(), DecisionError> {
+    let resource = matches!(&request.resource, Resource::Inline(entity) if entity.is_too_deep());
+    if resource || request.context.iter().any(|(_, value)| value.is_too_deep()) {
+        let message = format!("a value of the request is nested deeper than {}", Value::DEPTH);
+        return Err(DecisionError::new(ErrorCode::InvalidRequest, message));
+    }
+    Ok(())
+}
+
+/// Intersects the window of an audit download with the auditor's period, and gives the effective one.
+fn clamp(snapshot: &Snapshot, request: &Request, auditor: Data<'_>) -> Result<Option<Window>, DecisionError> {
+    // A window that is missing or of another type is left for the schema to refuse.
+    let Some(asked) = request.context.get("window").and_then(window) else {
+        return Ok(None);
+    };
+    let refuse = |why, window| Err(DecisionError::refused(why, window));
+    if asked.from > asked.to {
+        return refuse(Refused::WindowReversed, asked);
+    }
+    let period = match auditor {
+        Data::Stored(auditor) => match attribute(snapshot, auditor, "period") {
+            Some(Cell::Other(value)) => window(value),
+            _ => None,
+        },
+        _ => None,
+    };
+    let effective = match period {
+        None => asked,
+        Some(period) if period.from > period.to => return refuse(Refused::PeriodReversed, period),
+        Some(period) => Window { from: asked.from.max(period.from), to: asked.to.min(period.to) },
+    };
+    if effective.from > effective.to {
+        return refuse(Refused::OutsidePeriod, asked);
+    }
+    Ok(Some(effective))
+}
+
+fn attribute<'a>(snapshot: &Snapshot, record: &'a Record, name: &str) -> Option<&'a Cell> {
+    record.attribute(snapshot.layout().attribute(record.type_id, name), name)
+}
+
+fn window(value: &Value) -> Option<Window> {
+    let Value::Record(fields) = value else {
+        return None;
+    };
+    match (fields.get("from"), fields.get("to")) {
+        (Some(Value::Datetime(from)), Some(Value::Datetime(to))) if fields.len() == 2 => {
+            Some(Window { from: *from, to: *to })
+        }
+        _ => None,
+    }
+}
