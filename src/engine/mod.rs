@@ -239,11 +239,12 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result
         }
         Resource::Inline(entity) => {
             let met = linked.meet(entity.uid());
+            // Cedar holds no two entities of one uid either.
+            if met.record.is_some_and(|r| r.stored) || strict && linked.exists(met) {
+                let message = format!("resource `{}` came with the request, and is stored too", entity.uid());
+                return refuse(ErrorCode::InlineConflict, message);
+            }
             if strict {
-                if linked.exists(met) {
-                    let message = format!("resource `{}` came with the request, and is stored too", entity.uid());
-                    return refuse(ErrorCode::InlineConflict, message);
-                }
                 if let Err(message) = check_inline(snapshot, &linked.bundle, entity) {
                     return refuse(ErrorCode::InvalidRequest, format!("resource `{}`: {message}", entity.uid()));
                 }
@@ -265,6 +266,10 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>) -> Result
         now: None,
         window: None,
     };
+    if let Data::Inline(_) = env.resource.1 {
+        // Who asks may be what came with the request.
+        env.principal.1 = env.data(env.principal.0);
+    }
     let environment = declared.and_then(|action| linked.environment(action, principal, resource.0));
     if strict {
         if let Some(action) = declared {
