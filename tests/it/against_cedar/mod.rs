@@ -165,7 +165,7 @@ impl<'a> Loaded<'a> {
                 }
                 println!("{}\nours:  {decision:?}\ncedar: {answer:?}", show(&request));
             }
-            if met.requests % share.explained == 0 && aim == Aim::Agree && policies.links.is_empty() {
+            if met.requests.is_multiple_of(share.explained) && aim == Aim::Agree && policies.links.is_empty() {
                 let told = met.told.entry((self.schema.name, self.declared)).or_default();
                 explain::check(told, &self.bundle, &snapshot, &authorizer, &request);
             }
