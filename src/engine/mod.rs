@@ -234,11 +234,12 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
         }
         Resource::Inline(entity) => {
             let met = linked.meet(entity.uid());
+            // Cedar holds no two entities of one uid either.
+            if met.record.is_some_and(|r| r.stored) || strict && linked.exists(met) {
+                let message = format!("resource `{}` came with the request, and is stored too", entity.uid());
+                return refuse(ErrorCode::InlineConflict, message);
+            }
             if strict {
-                if linked.exists(met) {
-                    let message = format!("resource `{}` came with the request, and is stored too", entity.uid());
-                    return refuse(ErrorCode::InlineConflict, message);
-                }
                 if let Err(message) = check_inline(snapshot, &linked.bundle, entity) {
                     return refuse(ErrorCode::InvalidRequest, format!("resource `{}`: {message}", entity.uid()));
                 }
@@ -252,6 +253,10 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
     env.principal = (principal.ent, principal.data());
     env.action = action;
     env.resource = (resource.0.ent, resource.1);
+    if let Data::Inline(_) = env.resource.1 {
+        // Who asks may be what came with the request.
+        env.principal.1 = env.data(env.principal.0);
+    }
     env.environment = linked.environment(action, principal, resource.0);
     context::take(linked, request, declared, now, env)
 }

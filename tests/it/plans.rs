@@ -140,3 +140,39 @@ fn a_policy_that_names_somebody_goes_on_doing_so_whatever_is_changed() {
     authorizer.replace_bundle(&user).expect("it fits");
     assert_eq!(by(), ["no"], "the first bundle again");
 }
+
+/// Asks in Cedar's mode about a team that comes with the request, and by ourselves and by Cedar.
+fn with_team(principal: &str, entities: &str, policies: &str) -> Decision {
+    let schema = "entity Team in [Team] = { on?: Bool }; action go appliesTo { principal: [Team], resource: [Team] };";
+    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
+    let bundle = Bundle::from_sources(sources, ErrorMode::Cedar).unwrap_or_else(|error| panic!("{error}"));
+    let authorizer = Authorizer::builder()
+        .bundle(bundle)
+        .entities_json(entities.as_bytes())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
+        .build();
+    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
+    let team = Entity::new(uid(r#"Team::"t""#)).with("on", bailiwick::Value::Bool(true));
+    authorizer.is_authorized(&Request::new(uid(principal), uid(r#"Action::"go""#), team))
+}
+
+#[test]
+fn a_principal_that_comes_with_the_request_as_its_resource_has_attributes() {
+    // They were looked for in the snapshot only, where it is missing.
+    let policies = "permit (principal, action, resource) when { principal.on };";
+    assert!(with_team(r#"Team::"t""#, "[]", policies).allowed());
+    let other = with_team(r#"Team::"other""#, "[]", policies);
+    assert!(!other.allowed() && other.errors().len() == 1, "{other:?}");
+}
+
+#[test]
+fn what_comes_with_a_request_and_is_stored_too_is_refused_in_every_mode() {
+    // What is stored below it went on belonging to what it was stored in, though it came without.
+    let entities = r#"[{"uid": {"type": "Team", "id": "below"}, "attrs": {}, "parents": [{"type": "Team", "id": "t"}]},
+        {"uid": {"type": "Team", "id": "t"}, "attrs": {}, "parents": [{"type": "Team", "id": "top"}]}]"#;
+    let policies = r#"permit (principal in Team::"top", action, resource);"#;
+    let decision = with_team(r#"Team::"below""#, entities, policies);
+    let codes: Vec<&str> = decision.errors().map(|e| e.code().as_str()).collect();
+    assert_eq!((decision.allowed(), decision.indeterminate(), codes), (false, true, vec!["inline_conflict"]));
+}
