@@ -3,6 +3,8 @@
 #[cfg(feature = "cli")]
 mod command;
 mod nesting;
+#[cfg(feature = "cli")]
+mod wrong;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
