@@ -2,6 +2,7 @@
 
 #[cfg(feature = "cli")]
 mod command;
+mod many;
 mod nesting;
 #[cfg(feature = "cli")]
 mod wrong;
