@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-use arc_swap::ArcSwap;
 
 use crate::bundle::Bundle;
 use crate::engine::{self, Linked};
 use crate::entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
 use crate::model::{Decision, DecisionError, Entity, EntityUid, ErrorCode, Handle, Request, Revision, Timestamp};
+use crate::publication::{Latest, Publication};
+use crate::sync::Guard;
 
 /// Where the present instant comes from.
 pub trait Clock: Send + Sync {
@@ -36,9 +36,6 @@ impl Clock for Timestamp {
         Some(*self)
     }
 }
-
-/// How far the clock may be behind the latest instant seen, in milliseconds.
-const BACKWARDS: i64 = 2_000;
 
 type Listener = dyn Fn(&Request, &Decision) + Send + Sync;
 type Differing = dyn Fn(&Request, &Decision, &Decision) + Send + Sync;
@@ -67,12 +64,9 @@ struct Shadow {
 /// # Ok::<(), bailiwick::EntityError>(())
 /// ```
 pub struct Authorizer {
-    state: ArcSwap<Linked>,
-    /// Held by whoever replaces the state; readers never wait for it.
-    writing: Mutex<()>,
+    state: Publication<Linked>,
     clock: Box<dyn Clock>,
-    /// The latest instant the clock has shown.
-    latest: AtomicI64,
+    latest: Latest,
     listener: Option<Box<Listener>>,
     shadow: Option<Shadow>,
 }
@@ -198,10 +192,9 @@ impl Builder {
     /// The authorizer.
     pub fn build(self) -> Authorizer {
         Authorizer {
-            state: ArcSwap::from_pointee(self.linked),
-            writing: Mutex::new(()),
+            state: Publication::new(self.linked),
             clock: self.clock,
-            latest: AtomicI64::new(i64::MIN),
+            latest: Latest::new(),
             listener: self.listener,
             shadow: self.shadow,
         }
@@ -277,7 +270,7 @@ impl Authorizer {
         }
     }
 
-    pub(crate) fn state(&self) -> arc_swap::Guard<Arc<Linked>> {
+    pub(crate) fn state(&self) -> Guard<Arc<Linked>> {
         self.state.load()
     }
 
@@ -285,20 +278,15 @@ impl Authorizer {
     pub(crate) fn now(&self) -> Result<Timestamp, DecisionError> {
         let error = |message: String| DecisionError::new(ErrorCode::Clock, message);
         let now = self.clock.now().ok_or_else(|| error("the clock cannot be read".into()))?;
-        let latest = self.latest.fetch_max(now.millis(), Ordering::SeqCst);
-        if latest <= now.millis() {
-            return Ok(now);
-        }
-        let seen = Timestamp::from_millis(latest).unwrap_or(now);
-        match latest - now.millis() {
-            behind if behind <= BACKWARDS => Ok(seen),
-            _ => Err(error(format!("the clock went back: it shows {now}, and has shown {seen}"))),
-        }
+        self.latest.see(now.millis()).map(Timestamp::any).map_err(|latest| {
+            let seen = Timestamp::any(latest);
+            error(format!("the clock went back: it shows {now}, and has shown {seen}"))
+        })
     }
 
     /// Accepts the clock as it is now, after it was set back on purpose.
     pub fn reset_clock(&self) {
-        self.latest.store(i64::MIN, Ordering::SeqCst);
+        self.latest.reset();
     }
 
     /// Puts single entities in and takes others out: all of `changes`, or on an error nothing. The next decision of
@@ -339,27 +327,16 @@ impl Authorizer {
     /// # Errors
     /// When the source cannot be read or what it gives breaks a rule; the old entities stay.
     pub fn refresh(&self, source: &dyn EntitySource) -> Result<Revision, RefreshError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = self.state.load_full();
-        let next = match source.changes_since(state.snapshot().revision())? {
+        self.replace(|state| match source.changes_since(state.snapshot().revision())? {
             Some((changes, revision)) => {
-                state.with_changed(state.snapshot().apply(state.bundle(), &changes)?.at(revision))
+                Ok(state.with_changed(state.snapshot().apply(state.bundle(), &changes)?.at(revision)))
             }
-            None => Linked::new(state.bundle().clone(), load(state.bundle(), source)?)?,
-        };
-        Ok(self.publish(next))
+            None => Ok(Linked::new(state.bundle().clone(), load(state.bundle(), source)?)?),
+        })
     }
 
-    fn replace(&self, next: impl FnOnce(&Linked) -> Result<Linked, EntityError>) -> Result<Revision, EntityError> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = next(&self.state.load())?;
-        Ok(self.publish(next))
-    }
-
-    fn publish(&self, next: Linked) -> Revision {
-        let revision = next.snapshot().revision();
-        self.state.store(Arc::new(next));
-        revision
+    fn replace<E>(&self, next: impl FnOnce(&Linked) -> Result<Linked, E>) -> Result<Revision, E> {
+        Ok(self.state.replace(next)?.snapshot().revision())
     }
 
     /// A handle for `uid`, which requests can be made of: deciding them spares looking it up.

@@ -1,12 +1,14 @@
 #![doc = include_str!("../README.md")]
 //!
-//! The modules, each using only those before it: [`model`], [`bundle`], [`entities`], `engine`, [`authorizer`],
-//! [`review`].
+//! The modules, each using only those before it: [`model`], [`bundle`], [`entities`], `engine`, `sync`, `publication`,
+//! [`authorizer`], [`query`], [`review`].
 
 pub mod model;
 pub mod bundle;
 pub mod entities;
 mod engine;
+mod sync;
+mod publication;
 pub mod authorizer;
 pub mod query;
 pub mod review;

@@ -369,12 +369,13 @@ impl Eyes<'_, '_> {
 
     /// What the entity belongs to that stands left of an `in`. Of actions, and of those it lists, the schema says it.
     fn above(&self, expr: &pst::Expr, say: &mut dyn FnMut(String, Sight)) {
-        let (Some(path), Ok(Value::Entity(uid))) = (path(expr), self.value(expr)) else { return };
-        if uid.is_action() || self.linked.snapshot.layout().fixed_id(&uid).is_some() {
+        let (Some(path), Ok(value)) = (path(expr), self.value(expr)) else { return };
+        let Value::Entity(uid) = &value else { return };
+        if uid.is_action() || self.linked.snapshot.layout().fixed_id(uid).is_some() {
             return;
         }
         let mut all: BTreeSet<EntityUid> = BTreeSet::new();
-        let mut open = vec![uid];
+        let mut open = vec![uid.clone()];
         while let Some(uid) = open.pop() {
             let parents = self.entity(&uid).map(|entity| entity.parents().clone()).unwrap_or_default();
             open.extend(parents.into_iter().filter(|parent| all.insert(parent.clone())));

@@ -7,6 +7,9 @@ use std::net::IpAddr;
 use super::EntityUid;
 
 /// A value in Cedar's types.
+///
+/// Sets and records nest as deep as a program likes; what nests deeper than 64 is refused wherever it is given. Dropping
+/// a value needs no more stack the deeper it is. Cloning, comparing, hashing and printing do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     /// `true` or `false`.
@@ -29,6 +32,17 @@ pub enum Value {
     Decimal(i64),
     /// An IP address or a range, with its prefix length.
     Ip(IpAddr, u8),
+}
+
+impl Drop for Value {
+    /// One after the other: were each dropped within the one that holds it, a deep value would exhaust the stack.
+    fn drop(&mut self) {
+        let mut nested = Vec::new();
+        self.take_nested(&mut nested);
+        while let Some(mut value) = nested.pop() {
+            value.take_nested(&mut nested);
+        }
+    }
 }
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z, in the years 0000 to 9999.
@@ -307,6 +321,16 @@ impl Value {
             }
         }
         deeper(self, Self::DEPTH)
+    }
+
+    /// Empties it, and keeps what is a set or a record itself.
+    fn take_nested(&mut self, kept: &mut Vec<Value>) {
+        let nests = |value: &Value| matches!(value, Value::Set(_) | Value::Record(_));
+        match self {
+            Value::Set(items) => kept.extend(std::mem::take(items).into_iter().filter(nests)),
+            Value::Record(fields) => kept.extend(std::mem::take(fields).into_values().filter(nests)),
+            _ => {}
+        }
     }
 
     /// Calls `f` with every entity this value refers to.

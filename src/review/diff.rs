@@ -204,7 +204,7 @@ impl Set<'_> {
     fn role(&self, principal: &EntityUid) -> Option<String> {
         let states = [&self.old, &self.new].into_iter().flatten();
         let roles = states.filter_map(|state| state.get(principal)?.attribute("role").cloned());
-        roles.into_iter().find_map(|role| match role {
+        roles.into_iter().find_map(|role| match &role {
             Value::Entity(role) => Some(role.id().to_owned()),
             _ => None,
         })

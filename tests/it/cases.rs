@@ -65,7 +65,7 @@ fn every_role_asks_every_action_of_members() {
     let mut asked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for case in &cases.cases {
         let principal = cases.entities(case).expect("entities").get(case.request().principal());
-        if let Some(Value::Entity(role)) = principal.and_then(|p| p.attribute("role").cloned()) {
+        if let Some(Value::Entity(role)) = &principal.and_then(|p| p.attribute("role").cloned()) {
             asked.entry(case.request().action().id().to_owned()).or_default().insert(role.id().to_owned());
         }
     }

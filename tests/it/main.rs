@@ -19,6 +19,7 @@ mod loader_cedar;
 mod mutants;
 mod plans;
 mod policies;
+mod publication;
 mod query;
 mod random;
 mod rival;

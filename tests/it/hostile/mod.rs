@@ -2,7 +2,10 @@
 
 #[cfg(feature = "cli")]
 mod command;
+mod many;
 mod nesting;
+#[cfg(feature = "cli")]
+mod wrong;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
