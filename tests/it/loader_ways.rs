@@ -117,7 +117,12 @@ fn shuffle(rng: &mut Rng, json: &mut Json) {
 }
 
 fn damage(rng: &mut Rng, json: &Json) -> Vec<u8> {
-    let text = if rng.u8(..4) == 0 { format!("{json:#}") } else { json.to_string() };
+    let text = match rng.u8(..4) {
+        0 => format!("{json:#}"),
+        // Lines that end within entities, so that pieces begin within lines.
+        1 => json.to_string().replace("\"attrs\":", "\n\"attrs\":"),
+        _ => json.to_string(),
+    };
     match rng.u8(..8) {
         0 => mutate(rng, text.as_bytes()),
         1 | 2 => mutate_part(rng, json).into_bytes(),
