@@ -1,9 +1,10 @@
 //! Changing a snapshot: entities put in and taken out, then checked together.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::error::Faults;
-use super::record::{self, Record};
+use super::record::{self, Record, Slots};
 use super::rules;
 use super::snapshot::Snapshot;
 use super::EntityError;
@@ -16,13 +17,18 @@ pub(super) struct Edit<'a> {
     bundle: &'a Bundle,
     before: Snapshot,
     next: Snapshot,
-    /// The slots put in, with the entities' places in the list they came in.
-    put: HashMap<u32, usize, foldhash::fast::RandomState>,
+    /// The slots put in, with the entities' places in the list they came in, in the order of that.
+    put: Vec<(u32, usize)>,
+    places: HashMap<u32, usize, foldhash::fast::RandomState>,
     removed: Vec<(u32, EntityUid)>,
-    /// Slots whose direct parents are others than before.
-    moved: HashSet<u32, foldhash::fast::RandomState>,
+    /// Slots whose direct parents are others than before; with their places where they were put in.
+    moved: Vec<(u32, Option<usize>)>,
     /// Slots that lost a reference, and may be unused now.
     dropped: Vec<u32>,
+    /// Whether nothing was there before, so that all that has parents is among what moved.
+    fresh: bool,
+    /// Whether all that is referred to is known to be stored.
+    complete: bool,
     faults: Faults,
 }
 
@@ -34,12 +40,30 @@ impl<'a> Edit<'a> {
             // An empty one need not be kept: what it shares with the next would be copied at the first change.
             before: if before.is_empty() { Snapshot::empty() } else { before },
             next,
-            put: HashMap::default(),
+            put: Vec::new(),
+            places: HashMap::default(),
             removed: Vec::new(),
-            moved: HashSet::default(),
+            moved: Vec::new(),
             dropped: Vec::new(),
+            fresh: false,
+            complete: false,
             faults: Faults::default(),
         }
+    }
+
+    /// One that has made a snapshot from nothing: `put` and `moved` as in an edit, `dropped` the slots without use, and
+    /// whether all that is referred to is known to be stored.
+    pub(super) fn loaded(
+        bundle: &'a Bundle,
+        next: Snapshot,
+        put: Vec<(u32, usize)>,
+        moved: Vec<(u32, Option<usize>)>,
+        dropped: Vec<u32>,
+        complete: bool,
+        faults: Faults,
+    ) -> Self {
+        let none = Self::new(bundle, Snapshot::empty());
+        Self { next, put, moved, dropped, fresh: true, complete, faults, ..none }
     }
 
     fn strict(&self) -> bool {
@@ -60,47 +84,38 @@ impl<'a> Edit<'a> {
             self.next.stored -= 1;
         }
         if !parents.is_empty() {
-            self.moved.insert(slot);
+            self.moved.push((slot, None));
         }
         self.dropped.push(slot);
         self.removed.push((slot, uid.clone()));
     }
 
     pub(super) fn put(&mut self, index: usize, entity: &Entity) {
-        let uid = entity.uid();
-        if entity.is_too_deep() {
-            let message = format!("a value is nested deeper than {}", Value::DEPTH);
-            return self.faults.push(Some(index), Some(uid), message);
-        }
-        let types = self.bundle.inner.types.as_deref();
-        if let (true, Some(types)) = (self.strict(), types) {
-            let mut misfits = Vec::new();
-            fits(types, entity, &mut misfits);
-            misfits.iter().for_each(|m| self.faults.push(Some(index), Some(uid), m.to_string()));
-        }
-        if uid.is_action() && types.is_some() {
-            // Actions are the schema's; entity files of other tools list them too.
+        if !check(self.bundle, index, entity, &mut self.faults) {
             return;
         }
+        let uid = entity.uid();
         let Some(slot) = self.next.intern(uid) else {
             return self.faults.push(Some(index), Some(uid), "there is no room for more entities");
         };
-        if let Some(first) = self.put.get(&slot) {
+        if let Some(first) = self.places.get(&slot) {
             let message = format!("duplicate uid; entity {first} has it too");
             return self.faults.push(Some(index), Some(uid), message);
         }
-        self.put.insert(slot, index);
+        self.places.insert(slot, index);
+        self.put.push((slot, index));
         let Some(old) = self.next.table.get(slot).and_then(|s| s.record.clone()) else {
             return;
         };
         let (mut gone, mut come) = (Vec::new(), Vec::new());
         record::references(&self.next, &old, &mut gone);
-        let Some(record) = record::encode(&mut self.next, entity, &old, &mut come) else {
+        let layout = Arc::clone(self.next.layout());
+        let Some(record) = record::encode(&mut self.next, &layout, entity, &old, &mut come) else {
             return self.faults.push(Some(index), Some(uid), "there is no room for more entities");
         };
         self.count(&gone, &come, &old.parents, &record.parents);
         if old.parents != record.parents {
-            self.moved.insert(slot);
+            self.moved.push((slot, Some(index)));
         }
         // Where the parents are the same so are the ancestors, unless a parent moves.
         let record =
@@ -143,12 +158,7 @@ impl<'a> Edit<'a> {
         }
     }
 
-    /// Checks what was put in and gives the new snapshot.
-    pub(super) fn finish_alone(self) -> Result<Snapshot, EntityError> {
-        self.finish(Faults::default())
-    }
-
-    /// The same, after a reader that met `faults`.
+    /// Checks what was put in and gives the new snapshot. `faults` are those that a reader met.
     pub(super) fn finish(mut self, faults: Faults) -> Result<Snapshot, EntityError> {
         let complete = faults.is_empty();
         self.faults.absorb(faults);
@@ -165,22 +175,18 @@ impl<'a> Edit<'a> {
         for slot in std::mem::take(&mut self.dropped) {
             self.next.release_if_unused(slot);
         }
-        self.next.listed_in_groups |= self.moved.iter().any(|slot| self.next.is_fixed(*slot));
+        self.next.listed_in_groups |= self.moved.iter().any(|(slot, _)| self.next.is_fixed(*slot));
         self.next.checked = self.bundle.checked_types();
         Ok(self.next)
     }
 
-    /// The slots put in, in the order of their list.
-    fn in_order(&self) -> Vec<(u32, usize)> {
-        let mut put: Vec<(u32, usize)> = self.put.iter().map(|(slot, index)| (*slot, *index)).collect();
-        put.sort_unstable_by_key(|(_, index)| *index);
-        put
-    }
-
     fn check_references(&mut self) {
+        if self.complete {
+            return;
+        }
         let types = self.bundle.inner.types.as_deref();
         let mut targets = Vec::new();
-        for (slot, index) in self.in_order() {
+        for &(slot, index) in &self.put {
             let Some(record) = self.next.record(slot) else { continue };
             targets.clear();
             record::references(&self.next, record, &mut targets);
@@ -212,17 +218,19 @@ impl<'a> Edit<'a> {
     fn check_rules(&mut self) {
         let next = &self.next;
         let clients = |slot: u32| next.table.get(slot).map_or(0, |s| s.by_child);
-        for (slot, index) in self.in_order() {
+        let numbers = rules::Numbers::of(next);
+        let mut misfits = Vec::new();
+        for &(slot, index) in &self.put {
             let Some(record) = next.entity(slot) else { continue };
-            let mut misfits = Vec::new();
-            let subject = rules::Subject::stored(next, record);
-            rules::check(next, &subject, clients(slot), &mut misfits);
+            misfits.clear();
+            let subject = rules::Subject::stored(&numbers, record);
+            rules::check(next, &numbers, &subject, clients(slot), &mut misfits);
             // A project that moves takes nobody along: all that names it must come in the same changes.
-            if next.type_name(record.type_id) == Some("Grc::Project") {
+            if subject.kind == rules::Kind::Project && !self.fresh {
                 let old = self.before.entity(slot).filter(|_| self.before.layout() == next.layout());
                 let old = old.filter(|old| old.generation == record.generation);
-                let moved = old
-                    .is_some_and(|old| rules::Subject::stored(&self.before, old).organization != subject.organization);
+                let moved =
+                    old.is_some_and(|old| rules::Subject::stored(&numbers, old).organization != subject.organization);
                 if moved && !self.names_come_along(slot) {
                     misfits
                         .push(Misfit::new("organization", "entities of the old organisation still name this project"));
@@ -240,7 +248,7 @@ impl<'a> Edit<'a> {
         let all = self.next.table.get(slot).map_or(0, |s| s.by_attribute.saturating_add(s.by_child));
         let mut here = 0;
         let mut references = Vec::new();
-        for record in self.put.keys().filter_map(|s| self.next.record(*s)) {
+        for record in self.put.iter().filter_map(|(s, _)| self.next.record(*s)) {
             references.clear();
             record::references(&self.next, record, &mut references);
             let named = references.iter().chain(&record.parents).filter(|s| **s == slot).count();
@@ -252,10 +260,12 @@ impl<'a> Edit<'a> {
     /// Refuses entities that are their own ancestors. Only entities that move can close a cycle.
     fn check_cycles(&mut self) {
         let mut clear: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
-        for (start, index) in self.in_order() {
-            if !self.moved.contains(&start) {
-                continue;
-            }
+        let mut moved: Vec<(u32, usize)> = self.moved.iter().filter_map(|(slot, at)| Some((*slot, (*at)?))).collect();
+        moved.sort_unstable_by_key(|(_, index)| *index);
+        let at_top = |slot: &u32| self.next.entity(*slot).is_none_or(|parent| parent.parents.is_empty());
+        // Nothing is below itself whose parents have none.
+        moved.retain(|(slot, _)| self.next.entity(*slot).is_some_and(|record| !record.parents.iter().all(at_top)));
+        for (start, index) in moved {
             // An explicit stack: a chain of parents can be as long as the file.
             let mut on_path: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
             let mut open: Vec<(u32, bool)> = vec![(start, false)];
@@ -285,13 +295,13 @@ impl<'a> Edit<'a> {
         if self.moved.is_empty() {
             return;
         }
-        let mut open: Vec<u32> = self.moved.iter().copied().collect();
+        let mut open: Vec<u32> = self.moved.iter().map(|(slot, _)| *slot).collect();
         let has_children = |slot: &u32| self.next.table.get(*slot).is_some_and(|s| s.by_child > 0);
-        let moved = self.moved.iter().filter(|slot| self.next.entity(**slot).is_some()).count();
-        if moved < self.next.stored && self.moved.iter().any(has_children) {
+        if !self.fresh && open.iter().any(has_children) {
             // What was below it has it among its ancestors still.
-            let below = |record: &Record| record.ancestors().iter().any(|a| self.moved.contains(a));
-            let slots = self.next.slots().filter(|(slot, record)| !self.moved.contains(slot) && below(record));
+            let moved: HashSet<u32, foldhash::fast::RandomState> = open.iter().copied().collect();
+            let below = |record: &Record| record.ancestors().iter().any(|a| moved.contains(a));
+            let slots = self.next.slots().filter(|(slot, record)| !moved.contains(slot) && below(record));
             open.extend(slots.map(|(slot, _)| slot).collect::<Vec<_>>());
         }
         let mut ancestors: Vec<u32> = Vec::new();
@@ -319,6 +329,22 @@ impl<'a> Edit<'a> {
     }
 }
 
+/// Checks an entity for itself. Whether it is one to be put in: an action is not, nor what is too deep to be looked at.
+pub(super) fn check(bundle: &Bundle, index: usize, entity: &Entity, faults: &mut Faults) -> bool {
+    let (uid, types) = (entity.uid(), bundle.inner.types.as_deref());
+    if entity.is_too_deep() {
+        faults.push(Some(index), Some(uid), format!("a value is nested deeper than {}", Value::DEPTH));
+        return false;
+    }
+    if let (ErrorMode::Strict, Some(types)) = (bundle.mode(), types) {
+        let mut misfits = Vec::new();
+        fits(types, entity, &mut misfits);
+        misfits.iter().for_each(|m| faults.push(Some(index), Some(uid), m.to_string()));
+    }
+    // Actions are the schema's; entity files of other tools list them too.
+    !uid.is_action() || types.is_none()
+}
+
 /// Checks a resource that comes with a request, as if it were stored.
 pub(crate) fn check_inline(snapshot: &Snapshot, bundle: &Bundle, entity: &Entity) -> Result<(), String> {
     let Some(types) = bundle.inner.types.as_deref() else {
@@ -339,7 +365,8 @@ pub(crate) fn check_inline(snapshot: &Snapshot, bundle: &Bundle, entity: &Entity
         }
     }
     if misfits.is_empty() && bundle.is_grc() {
-        rules::check(snapshot, &rules::Subject::inline(snapshot, entity), 0, &mut misfits);
+        let numbers = rules::Numbers::of(snapshot);
+        rules::check(snapshot, &numbers, &rules::Subject::inline(snapshot, entity), 0, &mut misfits);
     }
     match misfits.first() {
         None => Ok(()),

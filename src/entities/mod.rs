@@ -2,11 +2,15 @@
 
 mod edit;
 mod error;
+mod load;
+mod pieces;
+mod plain;
 mod read;
 pub(crate) mod record;
 mod rules;
 mod snapshot;
 mod table;
+mod tape;
 
 pub use error::{EntityError, EntityFault};
 pub use read::{entity_from_json, request_from_json, request_from_parts, uid_from_tree, EntityReader, Part};
@@ -14,8 +18,6 @@ pub use snapshot::Snapshot;
 
 pub(crate) use edit::check_inline;
 pub(crate) use read::{request_from_tree, Progress};
-
-use read::read_entities;
 
 use crate::model::{Entity, EntityUid, Revision};
 

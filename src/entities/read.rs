@@ -19,14 +19,15 @@ use crate::model::{
 pub(crate) type Progress<'a> = &'a mut dyn FnMut(usize);
 
 /// Reads an array of entities, one after the other: neither the text nor the entities are held as a whole. Those that
-/// can be read are given to `each` with their place; the others are the faults.
+/// can be read are given to `each` with their place, counted from `first`; the others are the faults.
 pub(super) fn read_entities(
     bundle: &Bundle,
     reader: impl Read,
+    first: usize,
     progress: Progress<'_>,
     each: &mut dyn FnMut(usize, Entity),
 ) -> Faults {
-    let mut list = List { entities: EntityReader::new(bundle), progress, each };
+    let mut list = List { entities: EntityReader { read: first, ..EntityReader::new(bundle) }, progress, each };
     let mut json = serde_json::Deserializer::from_reader(std::io::BufReader::with_capacity(1 << 16, reader));
     let outcome = (&mut list).deserialize(&mut json).and_then(|()| json.end());
     let List { mut entities, .. } = list;
@@ -123,16 +124,18 @@ impl<'a> EntityReader<'a> {
     }
 }
 
+/// Reads what has no place in a list: uids, values, single entities.
 #[derive(Debug, Default)]
-struct Names {
+pub(super) struct Names {
     /// Whether all of Cedar's instants are read, not only those that people can write.
     any_instant: bool,
 }
 
-type Refusal = (Option<EntityUid>, Vec<Misfit>);
+/// Why an entity cannot be read.
+pub(super) type Refusal = (Option<EntityUid>, Vec<Misfit>);
 
 impl Names {
-    fn of(bundle: &Bundle) -> Self {
+    pub(super) fn of(bundle: &Bundle) -> Self {
         Self { any_instant: bundle.mode() == ErrorMode::Cedar }
     }
 
@@ -174,7 +177,7 @@ impl Names {
         }
     }
 
-    fn entity(&mut self, json: &Json, types: Option<&Types>) -> Result<Entity, Refusal> {
+    pub(super) fn entity(&mut self, json: &Json, types: Option<&Types>) -> Result<Entity, Refusal> {
         let fail = |message: String| (None, vec![Misfit::new("", message)]);
         json.fields("the entity", &["uid", "attrs", "parents", "tags"]).map_err(fail)?;
         let uid = json.get("uid").ok_or_else(|| fail("the entity has no `uid`".into()))?;
@@ -224,7 +227,13 @@ impl Names {
     }
 
     /// A value, with the schema's type as a hint for what JSON alone does not tell.
-    fn value(&mut self, json: &Json, hint: Option<&Type>, path: &str, depth: usize) -> Result<Value, Misfit> {
+    pub(super) fn value(
+        &mut self,
+        json: &Json,
+        hint: Option<&Type>,
+        path: &str,
+        depth: usize,
+    ) -> Result<Value, Misfit> {
         let fail = |message: String| Err(Misfit::new(path, message));
         if depth > Value::DEPTH {
             return fail(format!("nested deeper than {}", Value::DEPTH));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::snapshot::Snapshot;
-use crate::bundle::layout::{NOWHERE, NUMBERED};
+use crate::bundle::layout::{generations, Layout, NOWHERE, NUMBERED};
 use crate::model::{Entity, EntityUid, Id, Timestamp, Value};
 
 /// What is known under an interned uid. All in one piece, so that a decision has one place to fetch; while it is made or
@@ -27,6 +27,15 @@ pub(crate) struct Record<C: ?Sized = [Cell]> {
     pub(super) pinned: bool,
     /// By the numbers of the type's layout.
     pub(crate) attributes: C,
+}
+
+/// What gives uids their slots.
+pub(super) trait Slots {
+    /// The slot of a uid that has one.
+    fn find(&self, uid: &EntityUid) -> Option<u32>;
+
+    /// The slot of a uid, taken if it has none yet. None when there are no more.
+    fn intern(&mut self, uid: &EntityUid) -> Option<u32>;
 }
 
 /// Tags, and attributes that the schema does not declare.
@@ -59,7 +68,8 @@ pub(crate) enum Cell {
 impl Cell {
     const FEW: usize = 3;
 
-    fn of_entities(slots: Vec<u32>) -> Self {
+    /// A set of these entities, sorted.
+    pub(super) fn of_entities(slots: Vec<u32>) -> Self {
         let mut few = [0; Self::FEW];
         match (few.get_mut(..slots.len()), u8::try_from(slots.len())) {
             (Some(place), Ok(len)) => {
@@ -95,6 +105,24 @@ impl Record<Vec<Cell>> {
             further: None,
             extra: None,
         }
+    }
+
+    /// A uid that was met for the first time.
+    pub(super) fn new_named(type_id: u32, id: &str) -> Self {
+        Self::named(generations(1), type_id, &Id::new(id), false)
+    }
+
+    /// A stored entity that comes without a record to follow.
+    pub(super) fn stored(
+        type_id: u32,
+        id: &str,
+        attributes: Vec<Cell>,
+        parents: Vec<u32>,
+        tags: BTreeMap<Arc<str>, Cell>,
+    ) -> Self {
+        let extra = (!tags.is_empty()).then(|| Box::new(Extra { attributes: BTreeMap::new(), tags }));
+        let (stored, parents) = (true, parents.into_boxed_slice());
+        Self { stored, parents, extra, attributes, ..Self::new_named(type_id, id) }
     }
 
     pub(super) fn with_ancestors(mut self, ancestors: Vec<u32>) -> Self {
@@ -143,6 +171,25 @@ impl Record {
         self.further.as_deref().unwrap_or(&self.parents)
     }
 
+    /// Puts slots where there were numbers of a list of slots.
+    pub(super) fn place(&mut self, slots: &[u32]) {
+        let slot = |number: &mut u32| *number = slots.get(*number as usize).copied().unwrap_or(u32::MAX);
+        let all = |numbers: &mut [u32]| {
+            numbers.iter_mut().for_each(slot);
+            numbers.sort_unstable();
+        };
+        let extra = self.extra.iter_mut().flat_map(|e| e.attributes.values_mut().chain(e.tags.values_mut()));
+        for cell in self.attributes.iter_mut().chain(extra) {
+            match cell {
+                Cell::Entity(number) => slot(number),
+                Cell::Few(len, numbers) => all(numbers.get_mut(..usize::from(*len)).unwrap_or_default()),
+                Cell::Entities(numbers) => all(numbers),
+                _ => {}
+            }
+        }
+        all(&mut self.parents);
+    }
+
     /// A copy that can be changed.
     pub(super) fn copy(&self) -> Record<Vec<Cell>> {
         Record {
@@ -173,20 +220,20 @@ impl Record {
     }
 }
 
-/// Turns an entity into a record of `snapshot`, interning what it refers to. `references` is filled with the slots
-/// that attributes and tags refer to, each as often as it is.
+/// Turns an entity into a record, interning what it refers to. `references` is filled with the slots that attributes
+/// and tags refer to, each as often as it is.
 pub(super) fn encode(
-    snapshot: &mut Snapshot,
+    slots: &mut impl Slots,
+    layout: &Layout,
     entity: &Entity,
     old: &Record,
     references: &mut Vec<u32>,
 ) -> Option<Record<Vec<Cell>>> {
     let type_id = old.type_id;
-    let layout = Arc::clone(snapshot.layout());
     let mut attributes = vec![Cell::Absent; layout.attributes(type_id).len().min(NUMBERED)];
     let mut extra = Extra::default();
     for (name, value) in entity.attributes() {
-        let cell = cell(snapshot, value, references)?;
+        let cell = cell(slots, value, references)?;
         let number = layout.attribute(type_id, name);
         match attributes.get_mut(usize::from(number)) {
             Some(place) if number != NOWHERE => *place = cell,
@@ -194,12 +241,12 @@ pub(super) fn encode(
         }
     }
     for (name, value) in entity.tags() {
-        let cell = cell(snapshot, value, references)?;
+        let cell = cell(slots, value, references)?;
         extra.tags.insert(name.as_str().into(), cell);
     }
     let mut parents = Vec::with_capacity(entity.parents().len());
     for parent in entity.parents() {
-        parents.push(snapshot.intern(parent)?);
+        parents.push(slots.intern(parent)?);
     }
     parents.sort_unstable();
     let plain = extra.attributes.is_empty() && extra.tags.is_empty();
@@ -216,9 +263,10 @@ pub(super) fn encode(
     })
 }
 
-fn cell(snapshot: &mut Snapshot, value: &Value, references: &mut Vec<u32>) -> Option<Cell> {
+/// The cell of a value, as [`encode`] makes it.
+pub(super) fn cell(slots: &mut impl Slots, value: &Value, references: &mut Vec<u32>) -> Option<Cell> {
     let mut intern = |uid: &EntityUid| {
-        let slot = snapshot.intern(uid)?;
+        let slot = slots.intern(uid)?;
         references.push(slot);
         Some(slot)
     };
@@ -230,14 +278,14 @@ fn cell(snapshot: &mut Snapshot, value: &Value, references: &mut Vec<u32>) -> Op
         Value::Duration(ms) => Cell::Duration(*ms),
         Value::Decimal(n) => Cell::Decimal(*n),
         Value::Set(items) if items.iter().all(|i| matches!(i, Value::Entity(_))) => {
-            let mut slots = Vec::with_capacity(items.len());
+            let mut all = Vec::with_capacity(items.len());
             for item in items {
                 if let Value::Entity(uid) = item {
-                    slots.push(intern(uid)?);
+                    all.push(intern(uid)?);
                 }
             }
-            slots.sort_unstable();
-            Cell::of_entities(slots)
+            all.sort_unstable();
+            Cell::of_entities(all)
         }
         other => {
             let mut known = Some(());
@@ -249,12 +297,12 @@ fn cell(snapshot: &mut Snapshot, value: &Value, references: &mut Vec<u32>) -> Op
 }
 
 /// The slots that a record's attributes and tags refer to, each as often as it is.
-pub(super) fn references(snapshot: &Snapshot, record: &Record, out: &mut Vec<u32>) {
+pub(super) fn references(slots: &impl Slots, record: &Record, out: &mut Vec<u32>) {
     for (_, cell) in cells(record) {
         match cell {
             Cell::Entity(slot) => out.push(*slot),
             Cell::Few(..) | Cell::Entities(_) => out.extend(cell.entities().unwrap_or_default()),
-            Cell::Other(value) => value.for_each_entity(&mut |uid| out.extend(snapshot.find(uid))),
+            Cell::Other(value) => value.for_each_entity(&mut |uid| out.extend(slots.find(uid))),
             _ => {}
         }
     }

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::edit::Edit;
-use super::record::{self, Cell, Record};
+use super::error::Faults;
+use super::load::Load;
+use super::pieces;
+use super::record::{self, Cell, Record, Slots};
 use super::table::{Index, Slot, Table};
 use super::{Changes, EntityError, Progress};
 use crate::bundle::layout::{generations, Layout};
@@ -18,7 +21,7 @@ use crate::model::{Entity, EntityUid, Revision, Word};
 pub struct Snapshot {
     layout: Arc<Layout>,
     pub(super) table: Table,
-    index: Index,
+    pub(super) index: Index,
     /// Entity types that the schema does not declare, numbered on from those it does.
     more_types: Arc<Vec<Word>>,
     /// Slots kept for the entities that policies name.
@@ -29,6 +32,16 @@ pub struct Snapshot {
     /// The types that the entities were checked against, if they were.
     pub(super) checked: Option<Arc<Types>>,
     revision: Revision,
+}
+
+impl Slots for Snapshot {
+    fn find(&self, uid: &EntityUid) -> Option<u32> {
+        Snapshot::find(self, uid)
+    }
+
+    fn intern(&mut self, uid: &EntityUid) -> Option<u32> {
+        self.intern_as(uid, false)
+    }
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -98,11 +111,19 @@ impl Snapshot {
         reader: impl Read,
         progress: Progress<'_>,
     ) -> Result<Self, EntityError> {
-        let mut edit = Edit::new(bundle, Self::of(bundle));
-        let faults = super::read_entities(bundle, reader, progress, &mut |index, entity| {
-            edit.put(index, &entity);
-        });
-        edit.finish(faults)
+        let mut load = Load::new(bundle);
+        let faults = pieces::read(bundle, reader, pieces::SIZE, progress, &mut load);
+        load.finish(faults)
+    }
+
+    /// As [`Snapshot::from_json`], the text cut into pieces of `size` bytes, or read the general way as a whole where
+    /// that is 0; and how many entities were read the quick way: for tests that the ways agree.
+    #[doc(hidden)]
+    pub fn from_json_in_pieces(bundle: &Bundle, reader: impl Read, size: usize) -> (Result<Self, EntityError>, usize) {
+        let mut load = Load::new(bundle);
+        let faults = pieces::read(bundle, reader, size, &mut |_| {}, &mut load);
+        let quick = load.quick;
+        (load.finish(faults), quick)
     }
 
     /// Checks entities and makes a snapshot of them.
@@ -110,9 +131,9 @@ impl Snapshot {
     /// # Errors
     /// When an entity breaks a rule: all bad entities at once, nothing loaded.
     pub fn from_entities(bundle: &Bundle, entities: Vec<Entity>) -> Result<Self, EntityError> {
-        let mut edit = Edit::new(bundle, Self::of(bundle));
-        entities.into_iter().enumerate().for_each(|(index, entity)| edit.put(index, &entity));
-        edit.finish_alone()
+        let mut load = Load::new(bundle);
+        entities.into_iter().enumerate().for_each(|(index, entity)| load.put(index, &entity));
+        load.finish(Faults::default())
     }
 
     /// The snapshot with `changes` made, one revision later.
@@ -123,7 +144,7 @@ impl Snapshot {
         let mut edit = Edit::new(bundle, self.clone().fitted(bundle)?);
         changes.removals.iter().for_each(|uid| edit.remove(uid));
         changes.upserts.iter().enumerate().for_each(|(index, entity)| edit.put(index, entity));
-        let mut next = edit.finish_alone()?;
+        let mut next = edit.finish(Faults::default())?;
         next.revision = Revision { epoch: self.revision.epoch, number: self.revision.number.saturating_add(1) };
         Ok(next)
     }
@@ -144,9 +165,9 @@ impl Snapshot {
         if checked && laid_out {
             return Ok(self);
         }
-        let mut edit = Edit::new(bundle, Self::of(bundle));
-        self.iter().enumerate().for_each(|(index, entity)| edit.put(index, &entity));
-        edit.finish_alone().map(|next| next.at(self.revision))
+        let mut load = Load::new(bundle);
+        self.iter().enumerate().for_each(|(index, entity)| load.put(index, &entity));
+        load.finish(Faults::default()).map(|next| next.at(self.revision))
     }
 
     /// The snapshot at another revision.
@@ -244,7 +265,7 @@ impl Snapshot {
             .or_else(|| self.more_types.get((type_id as usize).checked_sub(self.layout.types())?))
     }
 
-    fn type_id(&mut self, name: &Word) -> Option<u32> {
+    pub(super) fn type_id(&mut self, name: &Word) -> Option<u32> {
         if let Some(type_id) = self.layout.type_id(name) {
             return Some(type_id);
         }
@@ -256,11 +277,6 @@ impl Snapshot {
             }
         };
         u32::try_from(self.layout.types() + at).ok()
-    }
-
-    /// The slot of a uid, taken if it has none yet. None when there are no more.
-    pub(super) fn intern(&mut self, uid: &EntityUid) -> Option<u32> {
-        self.intern_as(uid, false)
     }
 
     fn intern_as(&mut self, uid: &EntityUid, pinned: bool) -> Option<u32> {
@@ -289,7 +305,7 @@ impl Snapshot {
             return;
         }
         if let Some(type_name) = self.word(record.type_id) {
-            self.index.remove(crate::model::hash(type_name, &record.id), slot);
+            self.index.remove(crate::model::hash(type_name, record.id.as_str()), slot);
             self.table.release(slot);
         }
     }

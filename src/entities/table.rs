@@ -45,6 +45,23 @@ fn path(slot: u32) -> (usize, usize, usize, usize) {
 }
 
 impl Table {
+    /// All these slots at once, numbered in their order.
+    pub(super) fn of(slots: Vec<Slot>) -> Self {
+        let len = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        let mut slots = slots.into_iter();
+        let mut root = Vec::new();
+        while slots.len() > 0 {
+            root.push(Some(Arc::new(Trunk::from(std::array::from_fn(|_| {
+                (slots.len() > 0).then(|| {
+                    Arc::new(std::array::from_fn(|_| {
+                        (slots.len() > 0).then(|| Arc::new(std::array::from_fn(|_| slots.next().unwrap_or_default())))
+                    }))
+                })
+            })))));
+        }
+        Self { root: root.into(), len, free: 0 }
+    }
+
     /// The slot with this number, if it was ever used.
     #[inline]
     pub(super) fn get(&self, slot: u32) -> Option<&Slot> {
@@ -143,6 +160,41 @@ fn parts(hash: u64) -> (usize, usize, u32) {
 }
 
 impl Index {
+    /// Slots by number with the hashes of their uids, all at once.
+    pub(super) fn of(hashes: &[u64]) -> Self {
+        let place = |hash: u64| {
+            let (stem, leaf, _) = parts(hash);
+            stem * LEAVES + leaf
+        };
+        // Where each leaf ends among all entries; then, filled from its end, where it begins.
+        let mut ends = vec![0_usize; STEMS * LEAVES + 1];
+        hashes.iter().for_each(|hash| ends.get_mut(place(*hash)).into_iter().for_each(|n| *n += 1));
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += *end;
+            *end = sum;
+        }
+        let mut entries = vec![Entry { hash: 0, slot: 0 }; hashes.len()];
+        for (hash, slot) in hashes.iter().zip(0..) {
+            let end = ends.get_mut(place(*hash)).map_or(0, |end| {
+                *end -= 1;
+                *end
+            });
+            entries.get_mut(end).into_iter().for_each(|entry| *entry = Entry { hash: parts(*hash).2, slot });
+        }
+        let none: Leaf = Arc::new([]);
+        let leaf = |at: usize| match (ends.get(at), ends.get(at + 1)) {
+            (Some(begin), Some(end)) if begin < end => {
+                let mut leaf: Leaf = entries.get(*begin..*end).unwrap_or_default().into();
+                Arc::make_mut(&mut leaf).sort_unstable_by_key(|entry| entry.hash);
+                leaf
+            }
+            _ => Arc::clone(&none),
+        };
+        let stem = |stem: usize| Arc::new(std::array::from_fn(|at| leaf(stem * LEAVES + at)));
+        Self { root: Arc::new(std::array::from_fn(stem)) }
+    }
+
     fn leaf(&self, hash: u64) -> (&[Entry], u32) {
         let (stem, leaf, hash) = parts(hash);
         (self.root.get(stem).and_then(|s| s.get(leaf)).map_or(&[], |l| l), hash)

@@ -35,7 +35,7 @@ pub(crate) enum Id {
 impl Id {
     const SHORT: usize = 38;
 
-    fn new(id: &str) -> Self {
+    pub(crate) fn new(id: &str) -> Self {
         let mut bytes = [0; Self::SHORT];
         match (bytes.get_mut(..id.len()), u8::try_from(id.len())) {
             (Some(place), Ok(len)) => {
@@ -52,6 +52,11 @@ impl Id {
             Id::Short(len, bytes) => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Id::Long(id) => id.as_bytes(),
         }
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, id: &str) -> bool {
+        self.bytes() == id.as_bytes()
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -107,9 +112,14 @@ impl Ord for EntityUid {
 
 /// The hash of a uid, under the key of this process.
 #[inline]
-pub(crate) fn hash(type_name: &Word, id: &Id) -> u64 {
+pub(crate) fn hash(type_name: &Word, id: &str) -> u64 {
+    hash_of_bytes(type_name, id.as_bytes())
+}
+
+#[inline]
+fn hash_of_bytes(type_name: &Word, id: &[u8]) -> u64 {
     let mut hasher = key().build_hasher();
-    hasher.write(id.bytes());
+    hasher.write(id);
     hasher.write_u64(type_name.hashed());
     hasher.finish()
 }
@@ -144,13 +154,13 @@ impl EntityUid {
 
     /// A uid whose type name is known to be a name.
     pub(crate) fn unchecked(type_name: impl Into<Word>, id: impl AsRef<str>) -> Self {
-        let (type_name, id) = (type_name.into(), Id::new(id.as_ref()));
-        Self { hash: hash(&type_name, &id), type_name, id }
+        let type_name = type_name.into();
+        Self { hash: hash(&type_name, id.as_ref()), type_name, id: Id::new(id.as_ref()) }
     }
 
     /// The uid of parts of another.
     pub(crate) fn of_parts(type_name: &Word, id: &Id) -> Self {
-        Self { hash: hash(type_name, id), type_name: type_name.clone(), id: id.clone() }
+        Self { hash: hash_of_bytes(type_name, id.bytes()), type_name: type_name.clone(), id: id.clone() }
     }
 
     /// Its parts.

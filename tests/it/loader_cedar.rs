@@ -146,7 +146,7 @@ fn entities_of_the_model_are_loaded_as_cedar_loads_them() {
 }
 
 /// A schema with every type there is.
-const EVERYTHING: &str = "
+pub const EVERYTHING: &str = "
     entity Colour enum [\"red\", \"green\"];
     entity Thing in [Thing] = {
         b: Bool, n: Long, s: String, e: Thing, c: Colour, es: Set<Thing>, ls: Set<Set<Long>>,
@@ -202,7 +202,7 @@ const IPS: Texts = (
     &["10.0.0.1/33", "::ffff:1.2.3.4", "01.2.3.4", "1.2.3", "fe80::1%1", "::1/129", "1.2.3.4/08", "1.2.3.4/", "/8"],
 );
 
-fn thing(rng: &mut Rng, id: &str, others: &[&str]) -> Json {
+pub fn thing(rng: &mut Rng, id: &str, others: &[&str]) -> Json {
     let uid = |id: &str| json!({"type": "Thing", "id": id});
     let reference = |rng: &mut Rng, id: &str| if rng.bool() { uid(id) } else { json!({"__entity": uid(id)}) };
     let other = one_of(rng, others);

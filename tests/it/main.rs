@@ -16,6 +16,7 @@ mod judge;
 mod links;
 mod loader;
 mod loader_cedar;
+mod loader_ways;
 mod mutants;
 mod plans;
 mod policies;

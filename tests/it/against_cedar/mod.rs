@@ -221,7 +221,7 @@ fn told(decision: &Decision) -> Option<Answer> {
         let missing = || message.ends_with("is asked of an entity that is not stored").then_some(Fault::MissingEntity);
         found.map(|(_, fault)| fault).or_else(missing).unwrap_or_else(|| panic!("{message}"))
     };
-    let faults = decision.errors().map(|e| (e.policy().expect("a policy").to_owned(), fault(e.message())));
+    let faults = decision.errors().map(|e| (e.policy().expect("a policy").to_owned(), fault(&e.message())));
     let mut faults: Vec<_> = faults.collect();
     faults.sort();
     let determining = decision.determining().map(str::to_owned).collect();
