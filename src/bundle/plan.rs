@@ -9,7 +9,7 @@ use crate::model::Word;
 /// Rules of a section, and its tests, are bits of one word.
 const BITS: usize = 64;
 /// Most nodes and ends of a section: a decision waits for each that is not in the caches.
-const NODES: usize = 96;
+const NODES: usize = 200;
 /// Most rules of an environment that are planned.
 const PLANNED: usize = 64;
 
@@ -315,6 +315,8 @@ fn listed(test: &Cond, enumerated: usize) -> Option<((Root, u16), Vec<usize>)> {
         Cond::InNames(Expr::Own(root, number, _), names) => ((*root, *number), &**names),
         _ => return None,
     };
+    // One that the type does not have is never a listed entity.
+    Own::new(of.0, of.1)?;
     let number = |name: &Name| match name {
         Name::Fixed(number) => Some(*number as usize).filter(|number| *number < enumerated),
         Name::Literal(_) => None,

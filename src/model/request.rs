@@ -84,7 +84,11 @@ impl Context {
     /// Sets the attribute `name`.
     pub(crate) fn set(&mut self, name: &str, value: Value) {
         match self.attributes.binary_search_by(|(own, _)| (**own).cmp(name)) {
-            Ok(at) => self.attributes.get_mut(at).into_iter().for_each(|own| own.1 = value.clone()),
+            Ok(at) => {
+                if let Some(own) = self.attributes.get_mut(at) {
+                    own.1 = value;
+                }
+            }
             Err(at) => self.attributes.insert(at, (name.into(), value)),
         }
     }
