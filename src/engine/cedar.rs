@@ -29,15 +29,7 @@ pub(super) fn evaluate(
 ) -> Result<Answer, DecisionError> {
     let invalid =
         |e: &dyn std::fmt::Display| DecisionError::new(ErrorCode::InvalidRequest, e.to_string().replace('\n', " "));
-    let mut values: BTreeMap<String, Value> = request.context.to_map();
-    if let Some(now) = env.now {
-        values.insert("now".into(), Value::Datetime(now));
-    }
-    if let Some(window) = env.window {
-        let ends = [("from", window.from), ("to", window.to)];
-        let ends = ends.map(|(name, at)| (name.to_owned(), Value::Datetime(at)));
-        values.insert("window".into(), Value::Record(ends.into()));
-    }
+    let values = env.completed();
     let context = values.iter().map(|(name, value)| Ok((name.clone(), value.to_cedar()?)));
     let context = context.collect::<Result<Vec<_>, crate::UidError>>().map_err(|e| invalid(&e))?;
     let context = cedar_policy::Context::from_pairs(context).map_err(|e| invalid(&e))?;

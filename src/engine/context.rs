@@ -1,5 +1,7 @@
 //! What comes with a request: checked against the schema, filled in where the library does, and numbered.
 
+use std::collections::BTreeMap;
+
 use super::env::{Data, Ent, Env};
 use super::{Linked, Now};
 use crate::bundle::program::Action;
@@ -85,6 +87,20 @@ fn fits_type(snapshot: &Snapshot, types: &Types, value: &Value, given: Given, of
 }
 
 impl<'a> Env<'a> {
+    /// The context, with what the library has set in it.
+    pub(super) fn completed(&self) -> BTreeMap<String, Value> {
+        let mut context = self.context.to_map();
+        if let Some(now) = self.now {
+            context.insert("now".into(), Value::Datetime(now));
+        }
+        if let Some(window) = self.window {
+            let ends = [("from", window.from), ("to", window.to)];
+            let ends = ends.map(|(name, at)| (name.to_owned(), Value::Datetime(at)));
+            context.insert("window".into(), Value::Record(ends.into()));
+        }
+        context
+    }
+
     #[inline]
     fn look_at(&self, value: &'a Value) -> Given {
         match value {

@@ -2,7 +2,7 @@
 //! do not add up to what the decision says of it, the policy is told as a whole.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use cedar_policy::pst;
@@ -384,20 +384,6 @@ impl Eyes<'_, '_> {
         say(path, Sight::Ancestors { first: all.into_iter().take(ANCESTORS).collect(), total });
     }
 
-    /// The context, with what the library has set in it.
-    fn context(&self) -> BTreeMap<String, Value> {
-        let mut context = self.env.context.to_map();
-        if let Some(now) = self.env.now {
-            context.insert("now".into(), Value::Datetime(now));
-        }
-        if let Some(window) = self.env.window {
-            let ends = [("from", window.from), ("to", window.to)];
-            let ends = ends.map(|(name, at)| (name.to_owned(), Value::Datetime(at)));
-            context.insert("window".into(), Value::Record(ends.into()));
-        }
-        context
-    }
-
     fn entity(&self, uid: &EntityUid) -> Option<Entity> {
         match &self.request.resource {
             Resource::Inline(entity) if entity.uid() == uid => Some((**entity).clone()),
@@ -411,7 +397,7 @@ impl Eyes<'_, '_> {
             pst::Expr::Var(pst::Var::Principal) => Ok(Value::Entity(self.request.principal().clone())),
             pst::Expr::Var(pst::Var::Action) => Ok(Value::Entity(self.request.action().clone())),
             pst::Expr::Var(pst::Var::Resource) => Ok(Value::Entity(self.request.resource().uid().clone())),
-            pst::Expr::Var(pst::Var::Context) => Ok(Value::Record(self.context())),
+            pst::Expr::Var(pst::Var::Context) => Ok(Value::Record(self.env.completed())),
             pst::Expr::Literal(pst::Literal::EntityUID(uid)) => {
                 Ok(Value::Entity(EntityUid::unchecked(uid.ty.to_string(), uid.eid.as_str())))
             }

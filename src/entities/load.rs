@@ -103,8 +103,12 @@ impl<'a> Load<'a> {
             match item {
                 Item::Record(place) => {
                     self.quick += 1;
-                    let Some(slot) = slots.get(place as usize) else { continue };
-                    if self.is_first(index, *slot, None) && self.place(*slot, &slots).is_none() {
+                    let slot = slots.get(place as usize).copied();
+                    let placed = slot.and_then(|slot| match self.is_first(index, slot, None) {
+                        true => self.place(slot, &slots),
+                        false => Some(()),
+                    });
+                    if placed.is_none() {
                         self.faults.push(Some(index), None, NO_ROOM);
                     }
                 }
@@ -192,7 +196,7 @@ impl<'a> Load<'a> {
         let fixed = next.layout().fixed().len();
         let mut unused = Vec::new();
         let mut all_stored = true;
-        let named = places.iter().zip(&slots).zip(0..).filter(|((place, _), _)| **place == 0).skip(fixed);
+        let named = places.iter().zip(&slots).zip(0..).skip(fixed).filter(|((place, _), _)| **place == 0);
         for ((_, slot), number) in named {
             if slot.by_attribute == 0 && slot.by_child == 0 {
                 unused.push(number);
