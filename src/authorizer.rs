@@ -336,7 +336,12 @@ impl Authorizer {
     }
 
     fn replace<E>(&self, next: impl FnOnce(&Linked) -> Result<Linked, E>) -> Result<Revision, E> {
-        Ok(self.state.replace(next)?.snapshot().revision())
+        Ok(self.replace_state(next)?.snapshot().revision())
+    }
+
+    /// Puts what `next` makes of the current state in its place, and gives it.
+    pub(crate) fn replace_state<E>(&self, next: impl FnOnce(&Linked) -> Result<Linked, E>) -> Result<Arc<Linked>, E> {
+        self.state.replace(next)
     }
 
     /// A handle for `uid`, which requests can be made of: deciding them spares looking it up.

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 //!
 //! The modules, each using only those before it: [`model`], [`bundle`], [`entities`], `engine`, `sync`, `publication`,
-//! [`authorizer`], [`query`], [`review`].
+//! [`authorizer`], [`query`], [`review`]; and with the feature `sqlite` `store`, `loader`, `directory`.
 
 pub mod model;
 pub mod bundle;
@@ -12,6 +12,12 @@ mod publication;
 pub mod authorizer;
 pub mod query;
 pub mod review;
+#[cfg(feature = "sqlite")]
+pub mod store;
+#[cfg(feature = "sqlite")]
+pub mod loader;
+#[cfg(feature = "sqlite")]
+pub mod directory;
 
 pub use authorizer::{Authorizer, Clock, Health, RefreshError, SystemClock};
 pub use bundle::{Bundle, BundleError, ErrorMode, Finding, Link, Policy, Severity, Source, Sources};

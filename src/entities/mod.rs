@@ -28,6 +28,7 @@ use crate::model::{Entity, EntityUid, Revision};
 pub struct Changes {
     pub(crate) upserts: Vec<Entity>,
     pub(crate) removals: Vec<EntityUid>,
+    pub(crate) absent: Vec<EntityUid>,
 }
 
 impl Changes {
@@ -43,7 +44,14 @@ impl Changes {
         self
     }
 
-    /// These changes, and `uid` taken out.
+    /// These changes, and `uid` taken out where it is stored; where it is not, that is no error.
+    #[must_use]
+    pub fn remove_if_stored(mut self, uid: EntityUid) -> Self {
+        self.absent.push(uid);
+        self
+    }
+
+    /// These changes, and `uid` taken out. It is an error when it is not stored.
     #[must_use]
     pub fn remove(mut self, uid: EntityUid) -> Self {
         self.removals.push(uid);

@@ -143,6 +143,8 @@ impl Snapshot {
     pub fn apply(&self, bundle: &Bundle, changes: &Changes) -> Result<Self, EntityError> {
         let mut edit = Edit::new(bundle, self.clone().fitted(bundle)?);
         changes.removals.iter().for_each(|uid| edit.remove(uid));
+        let stored = |uid: &&EntityUid| self.find(uid).is_some_and(|slot| self.entity(slot).is_some());
+        changes.absent.iter().filter(stored).for_each(|uid| edit.remove(uid));
         changes.upserts.iter().enumerate().for_each(|(index, entity)| edit.put(index, entity));
         let mut next = edit.finish(Faults::default())?;
         next.revision = Revision { epoch: self.revision.epoch, number: self.revision.number.saturating_add(1) };

@@ -1,0 +1,303 @@
+//! What a directory is told to do, by whom, and what it led to.
+
+use serde::{Deserialize, Serialize};
+
+use super::secret::Secret;
+use crate::model::grc::Role;
+use crate::model::{EntityUid, Revision};
+use crate::store::{Email, Id, Name, Plan};
+
+/// Who gives a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Whoever runs the directory: outside the policies, and named so in the journal.
+    Operator,
+    /// A member. What it may do the policies say.
+    Member(Id),
+    /// Whoever has the link.
+    Bearer,
+}
+
+/// A command. The policies decide it under the action of its name, unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "command", rename_all = "camelCase")]
+pub enum Command {
+    /// Makes an organization, and invites its first member. For the operator.
+    CreateOrganization {
+        /// Its name.
+        name: Name,
+        /// What it has bought.
+        plan: Plan,
+        /// Whom to invite.
+        email: Email,
+        /// As what: Owner or Admin.
+        role: Role,
+    },
+    /// Makes a client of an MSP, and invites its first member.
+    CreateClientOrganization {
+        /// The MSP.
+        msp: Id,
+        /// The client's name.
+        name: Name,
+        /// Whom to invite.
+        email: Email,
+        /// As what: Owner or Admin.
+        role: Role,
+    },
+    /// Notes what an organization has bought. For the operator.
+    SetPlan {
+        /// The organization.
+        organization: Id,
+        /// What it has bought.
+        plan: Plan,
+    },
+    /// Invites a member.
+    InviteMember {
+        /// Into this organization.
+        organization: Id,
+        /// Whom to invite.
+        email: Email,
+        /// As what.
+        role: Role,
+    },
+    /// Invites a guest.
+    InviteGuest {
+        /// To this project.
+        project: Id,
+        /// Whom to invite.
+        email: Email,
+    },
+    /// Sends an invitation again, with a new link; the old one ends.
+    ResendInvitation {
+        /// Which.
+        invitation: Id,
+    },
+    /// Takes an invitation back.
+    CancelInvitation {
+        /// Which.
+        invitation: Id,
+    },
+    /// Accepts an invitation. For whoever has the link.
+    AcceptInvitation {
+        /// The link's token.
+        #[serde(skip)]
+        link: Secret,
+    },
+    /// Gives a member another role.
+    ChangeRole {
+        /// Which.
+        member: Id,
+        /// The role.
+        role: Role,
+    },
+    /// Deactivates a member.
+    DeactivateMember {
+        /// Which.
+        member: Id,
+    },
+    /// Undoes that.
+    ReactivateMember {
+        /// Which.
+        member: Id,
+    },
+    /// Removes a member for good. The journal keeps what it did.
+    RemoveMember {
+        /// Which.
+        member: Id,
+    },
+    /// Puts a member on the compliance team, or takes it off.
+    SetComplianceTeam {
+        /// Which.
+        member: Id,
+        /// On it, or off.
+        on: bool,
+    },
+    /// Gives a member a contributor seat.
+    AssignContributorSeat {
+        /// Which.
+        member: Id,
+    },
+    /// Takes it away.
+    UnassignContributorSeat {
+        /// Which.
+        member: Id,
+    },
+    /// Notes that a member's two-factor login is locked. For the operator.
+    RecordMfaLockout {
+        /// Which.
+        member: Id,
+    },
+    /// Ends that.
+    ClearMfaLockout {
+        /// Which.
+        member: Id,
+    },
+    /// Requires a member to set two-factor login up anew.
+    ResetMfa {
+        /// Which.
+        member: Id,
+    },
+    /// Notes that a member did. For the operator.
+    RecordMfaSetup {
+        /// Which.
+        member: Id,
+    },
+    /// Assigns an MSP Technician to a client.
+    AssignTechnician {
+        /// The member of the MSP.
+        technician: Id,
+        /// The client.
+        client: Id,
+    },
+    /// Undoes that.
+    UnassignTechnician {
+        /// The member of the MSP.
+        technician: Id,
+        /// The client.
+        client: Id,
+    },
+    /// Makes a project.
+    CreateProject {
+        /// In this organization.
+        organization: Id,
+        /// Its name.
+        name: Name,
+    },
+    /// Adds a member to a project. Decided as `manageProjectTeam`, as are the next four.
+    AddToProject {
+        /// The project.
+        project: Id,
+        /// The member.
+        member: Id,
+    },
+    /// Takes a member off a project.
+    RemoveFromProject {
+        /// The project.
+        project: Id,
+        /// The member.
+        member: Id,
+    },
+    /// Deactivates a guest.
+    DeactivateGuest {
+        /// Which.
+        guest: Id,
+    },
+    /// Undoes that.
+    ReactivateGuest {
+        /// Which.
+        guest: Id,
+    },
+    /// Removes a guest for good.
+    RemoveGuest {
+        /// Which.
+        guest: Id,
+    },
+    /// Erases the names and addresses beside an entry of the journal. For the operator.
+    EraseTexts {
+        /// The entry's revision.
+        number: u64,
+        /// Its place there.
+        place: u32,
+    },
+}
+
+impl Command {
+    /// The action it is decided under, or the name of what needs none.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Command::CreateOrganization { .. } => "createOrganization",
+            Command::CreateClientOrganization { .. } => "createClientOrganization",
+            Command::SetPlan { .. } => "setPlan",
+            Command::InviteMember { .. } => "inviteMember",
+            Command::InviteGuest { .. } => "inviteGuest",
+            Command::ResendInvitation { .. } => "resendInvitation",
+            Command::CancelInvitation { .. } => "cancelInvitation",
+            Command::AcceptInvitation { .. } => "acceptInvitation",
+            Command::ChangeRole { .. } => "changeRole",
+            Command::DeactivateMember { .. } => "deactivateMember",
+            Command::ReactivateMember { .. } => "reactivateMember",
+            Command::RemoveMember { .. } => "removeMember",
+            Command::SetComplianceTeam { .. } => "setComplianceTeam",
+            Command::AssignContributorSeat { .. } => "assignContributorSeat",
+            Command::UnassignContributorSeat { .. } => "unassignContributorSeat",
+            Command::RecordMfaLockout { .. } => "recordMfaLockout",
+            Command::ClearMfaLockout { .. } => "clearMfaLockout",
+            Command::ResetMfa { .. } => "resetMfa",
+            Command::RecordMfaSetup { .. } => "recordMfaSetup",
+            Command::AssignTechnician { .. } => "assignTechnician",
+            Command::UnassignTechnician { .. } => "unassignTechnician",
+            Command::CreateProject { .. } => "createProject",
+            Command::AddToProject { .. } => "addToProject",
+            Command::RemoveFromProject { .. } => "removeFromProject",
+            Command::DeactivateGuest { .. } => "deactivateGuest",
+            Command::ReactivateGuest { .. } => "reactivateGuest",
+            Command::RemoveGuest { .. } => "removeGuest",
+            Command::EraseTexts { .. } => "eraseTexts",
+        }
+    }
+}
+
+/// What a command led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    pub(super) revision: Revision,
+    pub(super) done: Done,
+    pub(super) delivery: Delivery,
+    pub(super) replayed: bool,
+}
+
+/// What is recorded of an outcome.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Done {
+    pub(super) number: u64,
+    pub(super) target: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) invitation: Option<Id>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) without_seat: bool,
+}
+
+/// Whether a link was handed to the sender.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// There was none to send.
+    None,
+    /// It was.
+    Sent,
+    /// The sender failed; sending the invitation again mends it.
+    Failed(String),
+    /// It was the first time, or was not; sending the invitation again mends that.
+    Unknown,
+}
+
+impl Outcome {
+    /// The revision that it led to.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// What was made or changed.
+    pub fn target(&self) -> Option<EntityUid> {
+        self.done.target.parse().ok()
+    }
+
+    /// The invitation that was sent.
+    pub fn invitation(&self) -> Option<Id> {
+        self.done.invitation
+    }
+
+    /// Whether a contributor came back without the seat, since none was free.
+    pub fn without_seat(&self) -> bool {
+        self.done.without_seat
+    }
+
+    /// Whether a link was sent.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Whether the key's first command led to it, and nothing was done now.
+    pub fn replayed(&self) -> bool {
+        self.replayed
+    }
+}

@@ -1,0 +1,325 @@
+//! The directory: members, invitations, seats, projects, guests and the journal, kept in a store, and an authorizer that
+//! follows it.
+//!
+//! A command is decided by the policies on the newest state, inside the transaction that carries it out. What it changed
+//! the next decision of this process sees.
+
+mod command;
+mod error;
+mod people;
+mod secret;
+mod transfer;
+mod views;
+mod work;
+
+pub use command::{Actor, Command, Delivery, Outcome};
+pub use error::{Denial, DirectoryError, Refusal, Rule};
+pub use secret::Secret;
+pub use views::{Billing, ProjectTeam, Team};
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use command::Done;
+use work::{Sending, Work};
+
+use crate::authorizer::{Authorizer, Clock, SystemClock};
+use crate::bundle::Bundle;
+use crate::engine::Linked;
+use crate::entities::{EntityError, Snapshot};
+use crate::loader;
+use crate::model::{Decision, Request, Revision, Timestamp};
+use crate::store::{sha256, verify, Changed, Email, Fault, Hash, Id, Reading, Recorded, Store, StoreError};
+
+/// A link that is to be sent.
+#[derive(Debug)]
+pub struct Message<'m> {
+    /// To whom.
+    pub address: &'m Email,
+    /// The token that the link carries.
+    pub link: &'m Secret,
+    /// Into which organization it invites.
+    pub organization: Id,
+    /// The invitation.
+    pub invitation: Id,
+    /// From when on it does not work.
+    pub expires_at: Timestamp,
+}
+
+/// What sends links out: the application's mail, say. It is called after the command was committed, so that a link that
+/// arrives works.
+pub trait Sender: Send + Sync {
+    /// Sends a link.
+    ///
+    /// # Errors
+    /// When it was not sent, or may not have been. The invitation stays, and can be sent again.
+    fn send(&self, message: &Message<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Sends nothing: every delivery fails.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoSender;
+
+impl Sender for NoSender {
+    fn send(&self, _: &Message<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        Err("there is no sender".into())
+    }
+}
+
+type Random = dyn Fn(&mut [u8]) -> Result<(), String> + Send + Sync;
+
+/// Members, invitations, seats, projects, guests and the journal. `Send + Sync`: one is shared by all threads.
+pub struct Directory {
+    store: Arc<dyn Store>,
+    authorizer: Authorizer,
+    sender: Box<dyn Sender>,
+    random: Box<Random>,
+    invitation_life: Duration,
+    /// Held from a command's first read until its changes are in the authorizer: a process's commands come one after
+    /// the other anyway.
+    writing: Mutex<()>,
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Directory").field("store", &self.store).field("authorizer", &self.authorizer).finish()
+    }
+}
+
+/// Makes a [`Directory`]: by default with the built-in policies, the system's clock, invitations of 7 days, and nothing
+/// that sends links.
+pub struct Builder {
+    bundle: Bundle,
+    clock: Box<dyn Clock>,
+    sender: Box<dyn Sender>,
+    random: Box<Random>,
+    invitation_life: Duration,
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("bundle", &self.bundle.version()).finish_non_exhaustive()
+    }
+}
+
+/// A clock in a box.
+struct Boxed(Box<dyn Clock>);
+
+impl Clock for Boxed {
+    fn now(&self) -> Option<Timestamp> {
+        self.0.now()
+    }
+}
+
+impl Builder {
+    /// Decides by `bundle`, which is to have the built-in schema.
+    #[must_use]
+    pub fn bundle(mut self, bundle: Bundle) -> Self {
+        self.bundle = bundle;
+        self
+    }
+
+    /// Takes the present instant from `clock`.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// Hands links to `sender`.
+    #[must_use]
+    pub fn sender(mut self, sender: impl Sender + 'static) -> Self {
+        self.sender = Box::new(sender);
+        self
+    }
+
+    /// Lets links of invitations work for so long.
+    #[must_use]
+    pub fn invitation_life(mut self, life: Duration) -> Self {
+        self.invitation_life = life;
+        self
+    }
+
+    /// Takes what must be random from `fill`: for tests, that two directories draw the same ids.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn random(mut self, fill: impl Fn(&mut [u8]) -> Result<(), String> + Send + Sync + 'static) -> Self {
+        self.random = Box::new(fill);
+        self
+    }
+
+    /// Opens the directory in `store`, and loads it.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or what it holds breaks a rule of the entities.
+    pub fn open(self, store: Arc<dyn Store>) -> Result<Directory, DirectoryError> {
+        let snapshot = loader::load(&self.bundle, &mut *store.read()?)?;
+        let builder = Authorizer::builder().bundle(self.bundle).clock(Boxed(self.clock));
+        let (sender, random, invitation_life) = (self.sender, self.random, self.invitation_life);
+        let authorizer = builder.snapshot(snapshot)?.build();
+        Ok(Directory { store, authorizer, sender, random, invitation_life, writing: Mutex::new(()) })
+    }
+}
+
+impl Directory {
+    /// Begins to make one.
+    pub fn builder() -> Builder {
+        Builder {
+            bundle: Bundle::builtin(),
+            clock: Box::new(SystemClock),
+            sender: Box::new(NoSender),
+            random: Box::new(|bytes| getrandom::fill(bytes).map_err(|e| e.to_string())),
+            invitation_life: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+
+    /// The authorizer that follows the directory, for decisions and questions. Its entities are the directory's: what is
+    /// put into it by other ways is lost.
+    pub fn authorizer(&self) -> &Authorizer {
+        &self.authorizer
+    }
+
+    /// Decides a request on the state this process knows: its own commands', and others' as of the last
+    /// [`Directory::refresh`] or command.
+    pub fn is_authorized(&self, request: &Request) -> Decision {
+        self.authorizer.is_authorized(request)
+    }
+
+    /// Follows what other processes have committed.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn refresh(&self) -> Result<Revision, DirectoryError> {
+        let (_, state) = self.reading()?;
+        Ok(state.snapshot().revision())
+    }
+
+    /// Carries out a command, once for each key: the same command with the same key again gives what it led to before.
+    ///
+    /// # Errors
+    /// When the policies deny it, a rule of the directory refuses it, or the store cannot be used. Nothing was changed
+    /// then, unless the store's commit failed: whether it was changed then, the same command with the same key tells.
+    pub fn run(&self, actor: &Actor, key: &str, command: &Command) -> Result<Outcome, DirectoryError> {
+        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let (done, revision, sending) = {
+            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tx = self.store.write()?;
+            if let Some(recorded) = tx.outcome(key)? {
+                return replay(tx.head()?.epoch, actor, key, command, &recorded);
+            }
+            let state = self.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
+            let mut work = Work::new(self, tx, &state, actor, command, now);
+            let mut done = work.perform(command)?;
+            let Work { mut tx, changed, entries, sending, .. } = work;
+            let head = tx.append(&entries, Changed::Rows(&changed))?;
+            done.number = head.number;
+            tx.record(key, &self.recorded(actor, command, &done)?)?.map_err(|_| StoreError::Busy)?;
+            // Before the commit: rows that break a rule of the entities are refused with everything else.
+            let snapshot = loader::apply(&state, &mut *tx, &changed)?.at(head.revision());
+            tx.commit()?;
+            self.publish(&state, snapshot);
+            (done, head.revision(), sending)
+        };
+        let delivery = sending.map_or(Delivery::None, |sending| self.send(&sending));
+        Ok(Outcome { revision, done, delivery, replayed: false })
+    }
+
+    fn publish(&self, state: &Linked, snapshot: Snapshot) {
+        let published = self.authorizer.replace_state(|now| {
+            let own = now.snapshot().revision();
+            if own == state.snapshot().revision() && now.bundle().version() == state.bundle().version() {
+                Ok::<_, EntityError>(now.with_changed(snapshot))
+            } else if own >= snapshot.revision() {
+                // A reader was faster.
+                Ok(now.clone())
+            } else {
+                Linked::new(now.bundle().clone(), snapshot)
+            }
+        });
+        // Only entities that do not fit a bundle that came in between; the next command or refresh says so.
+        drop(published);
+    }
+
+    fn send(&self, sending: &Sending) -> Delivery {
+        let message = Message {
+            address: &sending.address,
+            link: &sending.link,
+            organization: sending.organization,
+            invitation: sending.invitation,
+            expires_at: sending.expires_at,
+        };
+        match self.sender.send(&message) {
+            Ok(()) => Delivery::Sent,
+            Err(error) => Delivery::Failed(crate::model::clip(error.to_string())),
+        }
+    }
+
+    fn draw<const N: usize>(&self) -> Result<[u8; N], DirectoryError> {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes).map_err(DirectoryError::Random)?;
+        Ok(bytes)
+    }
+
+    fn recorded(&self, actor: &Actor, command: &Command, done: &Done) -> Result<Recorded, DirectoryError> {
+        let salt = self.draw()?;
+        let outcome = serde_json::to_string(done).map_err(|e| StoreError::Other(Box::new(e)))?;
+        Ok(Recorded { salt, command: hash_of(&salt, actor, command)?, outcome })
+    }
+
+    /// Begins to read, with the state of exactly the revision that is read.
+    fn reading(&self) -> Result<(Box<dyn Reading + '_>, Arc<Linked>), DirectoryError> {
+        loop {
+            let mut tx = self.store.read()?;
+            let head = tx.head()?.revision();
+            let state = self.authorizer.replace_state(|state| match state.snapshot().revision() {
+                // A command was committed in between.
+                own if own.epoch == head.epoch && own.number > head.number => Ok(state.clone()),
+                _ => loader::follow(state, &mut *tx),
+            })?;
+            if state.snapshot().revision() == head {
+                return Ok((tx, state));
+            }
+        }
+    }
+
+    /// Checks the journal: every hash, every text beside its commitment, no revision missing. Gives how many entries
+    /// there are, or the first that is broken.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn verify(&self) -> Result<Result<u64, Fault>, StoreError> {
+        verify(&mut *self.store.read()?)
+    }
+}
+
+fn hash_of(salt: &[u8; 16], actor: &Actor, command: &Command) -> Result<Hash, StoreError> {
+    let text = serde_json::to_vec(command).map_err(|e| StoreError::Other(Box::new(e)))?;
+    let link = match command {
+        Command::AcceptInvitation { link } => link.expose(),
+        _ => "",
+    };
+    let actor = match actor {
+        Actor::Operator => "operator".to_owned(),
+        Actor::Bearer => "bearer".to_owned(),
+        Actor::Member(id) => id.to_string(),
+    };
+    Ok(sha256(&[salt, actor.as_bytes(), &text, link.as_bytes()]))
+}
+
+/// What a key's first command led to, if this is the same.
+fn replay(
+    epoch: u64,
+    actor: &Actor,
+    key: &str,
+    command: &Command,
+    recorded: &Recorded,
+) -> Result<Outcome, DirectoryError> {
+    if hash_of(&recorded.salt, actor, command)? != recorded.command {
+        return Err(DirectoryError::KeyReused(crate::model::shorten(key)));
+    }
+    let damaged = |_| StoreError::Damaged("an outcome is not what it should be".into());
+    let done: Done = serde_json::from_str(&recorded.outcome).map_err(damaged)?;
+    let delivery = done.invitation.map_or(Delivery::None, |_| Delivery::Unknown);
+    Ok(Outcome { revision: Revision { epoch, number: done.number }, done, delivery, replayed: true })
+}

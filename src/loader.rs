@@ -1,0 +1,145 @@
+//! Rows as entities: a whole store as a snapshot, and a snapshot brought up to a store's newest revision by changes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::bundle::Bundle;
+use crate::engine::Linked;
+use crate::entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
+use crate::model::{Entity, Revision, Value};
+use crate::store::{Id, Kind, Reading, Row, Store, StoreError, Target};
+
+/// A store as a source of entities, for an authorizer that is not a directory's own: of another process, say.
+#[derive(Debug, Clone)]
+pub struct Source(Arc<dyn Store>);
+
+/// Why entities could not be made of rows.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What it holds breaks a rule of the entities.
+    #[error(transparent)]
+    Entities(#[from] EntityError),
+}
+
+impl Source {
+    /// The entities of a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self(store)
+    }
+}
+
+impl From<StoreError> for SourceError {
+    fn from(error: StoreError) -> Self {
+        SourceError(Box::new(error))
+    }
+}
+
+impl EntitySource for Source {
+    fn revision(&self) -> Result<Revision, SourceError> {
+        Ok(self.0.read()?.head()?.revision())
+    }
+
+    fn load(&self) -> Result<(Vec<Entity>, Revision), SourceError> {
+        let mut tx = self.0.read()?;
+        let (mut entities, revision) = (Vec::new(), tx.head()?.revision());
+        for_each_row(&mut *tx, &mut |row| {
+            entities.extend(entity(&row));
+            Ok(())
+        })?;
+        Ok((entities, revision))
+    }
+
+    fn changes_since(&self, since: Revision) -> Result<Option<(Changes, Revision)>, SourceError> {
+        let mut tx = self.0.read()?;
+        let head = tx.head()?.revision();
+        if head.epoch != since.epoch {
+            return Ok(None);
+        }
+        let Some(changed) = tx.changes_since(since.number)? else { return Ok(None) };
+        let changes = changes(&mut *tx, &changed)?;
+        Ok(Some((changes, head)))
+    }
+}
+
+fn for_each_row(tx: &mut dyn Reading, visit: &mut dyn FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    Kind::ALL.into_iter().try_for_each(|kind| tx.scan(kind, None, visit))
+}
+
+/// The entity of a row. Invitations that are over have none.
+pub(crate) fn entity(row: &Row) -> Option<Entity> {
+    let of = |kind: Kind, id: Id| Value::Entity(kind.uid(id));
+    let entity = Entity::new(row.kind().uid(row.id()));
+    let within = |entity: Entity, id: Id| entity.with("organization", of(Kind::Organization, id));
+    Some(match row {
+        Row::Organization(row) => match row.parent {
+            Some(parent) => entity.with_parent(Kind::Organization.uid(parent)),
+            None => entity,
+        },
+        Row::Project(row) => within(entity, row.organization),
+        Row::Member(row) => {
+            let entity = within(entity, row.organization)
+                .with("role", row.role.value())
+                .with("active", Value::Bool(row.active))
+                .with("complianceTeam", Value::Bool(row.compliance_team))
+                .with("contributor", Value::Bool(row.contributor))
+                .with("clients", Value::Set(row.clients.iter().map(|id| of(Kind::Organization, *id)).collect()));
+            row.projects.iter().fold(entity, |entity, id| entity.with_parent(Kind::Project.uid(*id)))
+        }
+        Row::Guest(row) => within(entity, row.organization)
+            .with("active", Value::Bool(row.active))
+            .with_parent(Kind::Project.uid(row.project)),
+        Row::Invitation(row) if !row.is_open() => return None,
+        Row::Invitation(row) => match row.target {
+            Target::Role(role) => within(entity, row.organization).with("role", role.value()),
+            Target::Project(id) => within(entity, row.organization).with("project", of(Kind::Project, id)),
+        },
+    })
+}
+
+/// Loads all that a store holds.
+pub(crate) fn load(bundle: &Bundle, tx: &mut dyn Reading) -> Result<Snapshot, LoadError> {
+    let mut entities = Vec::new();
+    for_each_row(tx, &mut |row| {
+        entities.extend(entity(&row));
+        Ok(())
+    })?;
+    Ok(Snapshot::from_entities(bundle, entities)?.at(tx.head()?.revision()))
+}
+
+/// The state brought to the store's newest revision; the state itself where it is there already.
+pub(crate) fn follow(state: &Linked, tx: &mut dyn Reading) -> Result<Linked, LoadError> {
+    let (snapshot, head) = (state.snapshot(), tx.head()?.revision());
+    if snapshot.revision() == head {
+        return Ok(state.clone());
+    }
+    let changed = match snapshot.revision().epoch == head.epoch {
+        true => tx.changes_since(snapshot.revision().number)?,
+        false => None,
+    };
+    match changed {
+        Some(changed) => Ok(state.with_changed(apply(state, tx, &changed)?.at(head))),
+        None => Ok(Linked::new(state.bundle().clone(), load(state.bundle(), tx)?)?),
+    }
+}
+
+/// The state's entities with what rows now are in the place of what they were.
+pub(crate) fn apply(
+    state: &Linked,
+    tx: &mut dyn Reading,
+    changed: &BTreeSet<(Kind, Id)>,
+) -> Result<Snapshot, LoadError> {
+    Ok(state.snapshot().apply(state.bundle(), &changes(tx, changed)?)?)
+}
+
+/// What rows now are, as changes of entities.
+fn changes(tx: &mut dyn Reading, changed: &BTreeSet<(Kind, Id)>) -> Result<Changes, StoreError> {
+    changed.iter().try_fold(Changes::new(), |changes, (kind, id)| {
+        Ok(match tx.get(*kind, *id)?.as_ref().and_then(entity) {
+            Some(entity) => changes.upsert(entity),
+            None => changes.remove_if_stored(kind.uid(*id)),
+        })
+    })
+}

@@ -1,0 +1,180 @@
+//! A store in one SQLite file: WAL, every commit on the disk before it is acknowledged.
+
+mod read;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Reading, Store, StoreError, Writing};
+
+/// Says in the file's header that it is a directory: `bwk1`.
+const APPLICATION: i64 = 0x6277_6b31;
+
+/// What brings a file from one version to the next, in order.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// How long a transaction waits for another process's to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A store in one SQLite file. Several processes of one host may have it open; each writes in turn.
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    /// One connection writes, another reads meanwhile.
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+}
+
+/// A transaction.
+struct Tx<'s> {
+    connection: MutexGuard<'s, Connection>,
+    open: bool,
+}
+
+impl Sqlite {
+    /// Makes a new file. `epoch` tells the store from others; `epoch` of 63 bits.
+    ///
+    /// # Errors
+    /// When there is a file already, or it cannot be written.
+    pub fn create(path: &Path, epoch: u64) -> Result<Self, StoreError> {
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(StoreError::Exists(path.into())),
+            Err(e) => return Err(StoreError::Other(Box::new(e))),
+        }
+        let connection = connect(path)?;
+        connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
+        let store = Self { path: path.into(), writer: Mutex::new(connection), reader: Mutex::new(connect(path)?) };
+        store.migrate()?;
+        let tx = store.begin(&store.writer, "BEGIN IMMEDIATE")?;
+        let epoch = i64::try_from(epoch & (u64::MAX >> 1)).unwrap_or(0);
+        let insert = "INSERT INTO head (one, epoch, number, chain) VALUES (1, ?1, 0, zeroblob(32))";
+        tx.connection.execute(insert, [epoch]).map_err(failed)?;
+        Box::new(tx).commit()?;
+        Ok(store)
+    }
+
+    /// Opens a file, and brings it to this program's version.
+    ///
+    /// # Errors
+    /// When there is none, it is not a directory's or damaged, or a later version's.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.is_file() {
+            return Err(StoreError::NotFound(path.into()));
+        }
+        let connection = connect(path)?;
+        let application: i64 = pragma(&connection, "application_id").map_err(|error| foreign(path, error))?;
+        if application != APPLICATION {
+            return Err(StoreError::Foreign(path.into()));
+        }
+        let store = Self { path: path.into(), writer: Mutex::new(connection), reader: Mutex::new(connect(path)?) };
+        store.migrate()?;
+        // A file without a head is one whose making was broken off.
+        store.read()?.head()?;
+        Ok(store)
+    }
+
+    fn migrate(&self) -> Result<(), StoreError> {
+        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+        let version = |tx: &Tx<'_>| pragma(&tx.connection, "user_version").map_err(failed);
+        let tx = self.begin(&self.reader, "BEGIN")?;
+        let now = version(&tx)?;
+        drop(tx);
+        if now > known {
+            return Err(StoreError::Newer { path: self.path.clone(), version: now, known });
+        }
+        if now == known {
+            return Ok(());
+        }
+        let tx = self.begin(&self.writer, "BEGIN IMMEDIATE")?;
+        // Another process may have been faster.
+        let from = version(&tx)?;
+        for (sql, number) in MIGRATIONS.iter().zip(1_i64..) {
+            if number > from {
+                tx.connection.execute_batch(sql).map_err(failed)?;
+                tx.connection.pragma_update(None, "user_version", number).map_err(failed)?;
+            }
+        }
+        Box::new(tx).commit()
+    }
+
+    fn begin<'s>(&'s self, connection: &'s Mutex<Connection>, how: &str) -> Result<Tx<'s>, StoreError> {
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.execute_batch(how).map_err(failed)?;
+        Ok(Tx { connection, open: true })
+    }
+}
+
+impl Store for Sqlite {
+    fn read(&self) -> Result<Box<dyn Reading + '_>, StoreError> {
+        Ok(Box::new(self.begin(&self.reader, "BEGIN")?))
+    }
+
+    fn write(&self) -> Result<Box<dyn Writing + '_>, StoreError> {
+        Ok(Box::new(self.begin(&self.writer, "BEGIN IMMEDIATE")?))
+    }
+}
+
+impl Drop for Tx<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            // Where it fails SQLite has rolled back already.
+            let _ = self.connection.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(PATIENCE).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    let set = |name: &str, value: &dyn rusqlite::ToSql| {
+        connection.pragma_update(None, name, value).map_err(|error| foreign(path, error))
+    };
+    set("trusted_schema", &false)?;
+    // The answer is the mode that it is in now: another where the file system has no shared memory.
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| foreign(path, error))?;
+    if mode != "wal" {
+        return Err(StoreError::ReadOnly);
+    }
+    set("synchronous", &"FULL")?;
+    set("foreign_keys", &true)?;
+    set("cache_size", &-65_536)?;
+    Ok(connection)
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// As [`failed`], where a file that is no database at all is another's.
+fn foreign(path: &Path, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => StoreError::Foreign(path.into()),
+        _ => failed(error),
+    }
+}
+
+/// What an error of SQLite's means here.
+fn failed(error: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(error.to_string()),
+        _ => StoreError::Other(Box::new(error)),
+    }
+}
+
+/// A value that no column should hold.
+fn damaged(what: &str) -> StoreError {
+    StoreError::Damaged(format!("{what} is not what it should be"))
+}

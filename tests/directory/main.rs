@@ -1,0 +1,11 @@
+//! Tests of the directory, in a binary of their own.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod commands;
+mod contract;
+mod hostile;
+mod journal;
+mod lifecycles;
+mod races;
+mod random;
+mod world;
