@@ -6,7 +6,7 @@
 
 mod command;
 mod error;
-mod people;
+mod perform;
 mod secret;
 mod transfer;
 mod views;

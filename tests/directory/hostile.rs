@@ -1,1 +1,145 @@
-//! hostile
+//! Input that means harm, and files that are not what they should be: a typed error, nothing lost.
+
+use std::sync::Arc;
+
+use bailiwick::directory::{Actor, Command, Directory, DirectoryError, Secret};
+use bailiwick::grc::Role;
+use bailiwick::store::{Email, Name, Sqlite, Store, StoreError};
+
+use crate::world::{on_both, sqlite, Acme, Folder, World, EPOCH, PLAN};
+
+#[test]
+fn addresses_and_names_that_deceive_are_refused_without_showing_them() {
+    let huge = "x".repeat(1 << 20);
+    let addresses = [
+        "",
+        "a",
+        "@",
+        "a@",
+        "@b",
+        "a@b@c",
+        "a b@c",
+        "a\n@b",
+        "a\0@b",
+        "\u{202e}a@b",
+        "a@b\u{200b}",
+        "a\u{2066}@b",
+        &huge,
+    ];
+    for text in addresses {
+        let error = text.parse::<Email>().unwrap_err().to_string();
+        assert!(error.len() < 400 && !error.chars().any(|c| c.is_control() || c == '\u{202e}'), "{error:?}");
+    }
+    for text in ["", " ", "a\nb", "a\u{202e}b", "\u{7}", &huge] {
+        assert!(text.parse::<Name>().is_err(), "{text:?}");
+    }
+    for text in ["olga@acme.test", "ö@bücher.example", "a+b@c", "\"x\"@y"] {
+        assert_eq!(text.parse::<Email>().unwrap().as_str(), text);
+    }
+    assert!("Müller & Söhne, 株式会社".parse::<Name>().is_ok());
+}
+
+#[test]
+fn malformed_tokens_are_told_like_wrong_ones() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let huge = "0".repeat(1 << 20);
+        let (organization, role) = (acme.organization, Role::Viewer);
+        let invite = Command::InviteMember { organization, email: "n@x.test".parse().unwrap(), role };
+        let sent = acme.world.ok(&acme.owner, invite).invitation().unwrap();
+        let right = acme.world.outbox.newest(sent);
+        let mut one_off = right.expose().to_owned();
+        let last = if one_off.pop() == Some('0') { '1' } else { '0' };
+        one_off.push(last);
+        let cut = &right.expose()[..95];
+        let upper = right.expose().to_uppercase();
+        for text in ["", "x", "é", &huge, &"g".repeat(96), &"é".repeat(48), &"0".repeat(96), &one_off, cut, &upper] {
+            let error =
+                acme.world.run(&Actor::Bearer, Command::AcceptInvitation { link: Secret::new(text) }).unwrap_err();
+            assert!(matches!(error, DirectoryError::Link), "{error:?}");
+            assert_eq!(error.to_string(), "the link is not valid");
+        }
+        acme.world.ok(&Actor::Bearer, Command::AcceptInvitation { link: right });
+    });
+}
+
+#[test]
+fn files_that_are_no_directory_are_typed_errors_and_stay_as_they_are() {
+    let folder = Folder::new();
+    let path = folder.file();
+    assert!(matches!(Sqlite::open(&path), Err(StoreError::NotFound(_))));
+    for bytes in [&b"no database at all, but long enough to look like one, perhaps ................................................"[..], b"x", b""] {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(matches!(Sqlite::open(&path), Err(StoreError::Foreign(_))), "{:?}", Sqlite::open(&path));
+        assert!(matches!(Sqlite::create(&path, EPOCH), Err(StoreError::Exists(_))));
+    }
+    std::fs::remove_file(&path).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE members (id INTEGER); INSERT INTO members VALUES (1)").unwrap();
+    drop(other);
+    assert!(matches!(Sqlite::open(&path), Err(StoreError::Foreign(_))));
+    let other = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(other.query_row("SELECT id FROM members", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+#[test]
+fn a_later_version_and_a_truncated_file_are_typed_errors() {
+    let folder = Folder::new();
+    drop(Acme::new(sqlite(&folder)));
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    assert!(matches!(Sqlite::open(&folder.file()), Err(StoreError::Newer { version: 99, .. })));
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    drop(connection);
+    assert!(Sqlite::open(&folder.file()).is_ok());
+
+    let whole = std::fs::read(folder.file()).unwrap();
+    for part in [whole.len() / 2, 4096, 200] {
+        std::fs::write(folder.file(), &whole[..part]).unwrap();
+        let opened = Sqlite::open(&folder.file()).map_err(DirectoryError::from);
+        let loaded = opened.and_then(|store| Directory::builder().open(Arc::new(store)));
+        match loaded {
+            Err(DirectoryError::Store(StoreError::Damaged(_) | StoreError::Foreign(_))) => {}
+            other => panic!("{part} of {}: {other:?}", whole.len()),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_opened_again_holds_what_was_acknowledged() {
+    let folder = Folder::new();
+    let acme = Acme::new(sqlite(&folder));
+    let (organization, owner) = (acme.organization, acme.owner.clone());
+    let before = acme.world.directory.team(&owner, organization).unwrap();
+    drop(acme);
+    let again = World::new(Arc::new(Sqlite::open(&folder.file()).unwrap()));
+    assert_eq!(again.directory.team(&owner, organization).unwrap(), before);
+    assert_eq!(again.directory.authorizer().snapshot().revision().epoch, EPOCH);
+    again.organization(PLAN);
+}
+
+#[test]
+fn another_process_follows_by_changes() {
+    let folder = Folder::new();
+    let acme = Acme::new(sqlite(&folder));
+    let other = World::new(Arc::new(Sqlite::open(&folder.file()).unwrap()));
+    acme.world.ok(&acme.owner, Command::RemoveMember { member: acme.analyst_id });
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.file()).unwrap());
+    let source = bailiwick::loader::Source::new(store);
+    let third = bailiwick::Authorizer::builder().source(&source).unwrap().build();
+    let outcome = acme.world.ok(&acme.owner, Command::DeactivateMember { member: acme.admin_id });
+    assert_eq!(other.directory.refresh().unwrap(), outcome.revision());
+    assert_eq!(third.refresh(&source).unwrap(), outcome.revision());
+    // What its own commands read is the newest state anyway.
+    let denied = other.denied(&acme.admin, Command::ResetMfa { member: acme.owner_id });
+    assert!(denied.contains(&"wall.deactivated-member".to_owned()), "{denied:?}");
+    let entities = |a: &bailiwick::Authorizer| {
+        let mut all: Vec<_> = a.snapshot().iter().collect();
+        all.sort_by(|a, b| a.uid().cmp(b.uid()));
+        all
+    };
+    assert_eq!(entities(other.directory.authorizer()), entities(acme.world.directory.authorizer()));
+    assert_eq!(entities(&third), entities(acme.world.directory.authorizer()));
+}

@@ -1,1 +1,132 @@
-//! journal
+//! What the journal says, that it cannot be changed unnoticed, and that no secret is in it.
+
+use bailiwick::directory::{Actor, Command};
+use bailiwick::grc::Role;
+use bailiwick::store::{Filter, Kind};
+
+use crate::world::{email, on_both, sqlite, Acme, Folder};
+
+fn all(acme: &Acme) -> Vec<bailiwick::store::Logged> {
+    acme.world.directory.journal(&Actor::Operator, &Filter::default()).unwrap()
+}
+
+#[test]
+fn every_command_is_an_entry_with_states_and_policies() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let world = &acme.world;
+        let outcome = world.ok(&acme.owner, Command::ChangeRole { member: acme.analyst_id, role: Role::Viewer });
+        let target = Kind::Member.uid(acme.analyst_id).to_string();
+        let filter =
+            Filter { target: Some(target.clone()), organization: Some(acme.organization), ..Filter::default() };
+        let found = world.directory.journal(&acme.admin, &filter).unwrap();
+        let actions: Vec<&str> = found.iter().map(|l| l.entry.action.as_str()).collect();
+        assert_eq!(actions, ["acceptInvitation", "changeRole"]);
+        // Whoever accepts is named by what the link made of them.
+        assert_eq!(found[0].entry.actor, target);
+        assert_eq!(found[0].entry.private[0].text.as_deref(), Some("eli@acme.test"));
+        let last = &found[1];
+        assert_eq!(last.number, outcome.revision().number);
+        assert_eq!(last.entry.actor, Kind::Member.uid(acme.owner_id).to_string());
+        assert_eq!(last.entry.details, r#"{"from":{"role":"EMPLOYEE"},"to":{"role":"VIEWER"}}"#);
+        let decision: serde_json::Value = serde_json::from_str(&last.entry.decision).unwrap();
+        assert_eq!(decision["policies"], serde_json::json!(["team.manage"]));
+        assert_eq!(decision["bundle"], world.directory.authorizer().bundle().version());
+        let operators = all(&acme).into_iter().filter(|l| l.entry.actor == "operator").count();
+        assert_eq!(operators, 4, "an organization with its invitation, and two invitations");
+        // To those alone who may see it, of their own organization alone.
+        assert!(world.directory.journal(&acme.analyst, &filter).is_err());
+        assert!(world.directory.journal(&acme.owner, &Filter::default()).is_err());
+        assert_eq!(world.directory.verify().unwrap(), Ok(all(&acme).len() as u64));
+    });
+}
+
+#[test]
+fn removal_leaves_the_journal_whole_and_erasure_is_an_entry() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let world = &acme.world;
+        let before = all(&acme);
+        world.ok(&acme.owner, Command::RemoveMember { member: acme.analyst_id });
+        assert_eq!(all(&acme)[..before.len()], before);
+        let target = Kind::Member.uid(acme.analyst_id).to_string();
+        let made = before.iter().find(|l| l.entry.target.as_ref() == Some(&target)).unwrap();
+        let erase = Command::EraseTexts { number: made.number, place: made.place };
+        assert!(world.run(&acme.owner, erase.clone()).is_err());
+        world.ok(&Actor::Operator, erase.clone());
+        assert!(world.run(&Actor::Operator, erase).is_err());
+        let after = all(&acme);
+        let entry = after.iter().find(|l| (l.number, l.place) == (made.number, made.place)).unwrap();
+        assert_eq!(entry.hash, made.hash);
+        assert_eq!((&entry.entry.private[0].text, &entry.entry.private[0].salt), (&None, &None));
+        assert_eq!(after.last().unwrap().entry.action, "eraseTexts");
+        assert_eq!(world.directory.verify().unwrap(), Ok(after.len() as u64));
+    });
+}
+
+#[test]
+fn no_secret_is_in_the_journal_the_errors_or_what_is_printed() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let world = &acme.world;
+        let invite =
+            Command::InviteMember { organization: acme.organization, email: email("s@acme.test"), role: Role::Viewer };
+        let sent = world.ok(&acme.owner, invite).invitation().unwrap();
+        let link = world.outbox.newest(sent);
+        let secret = &link.expose()[32..];
+        let accept = Command::AcceptInvitation { link: link.clone() };
+        assert!(!format!("{accept:?} {link:?}").contains(secret));
+        let error = world.run(&acme.owner, accept.clone()).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(secret));
+        world.ok(&Actor::Bearer, accept.clone());
+        let error = world.run(&Actor::Bearer, accept).unwrap_err();
+        assert_eq!(error.to_string(), "the link is not valid");
+        let hash = bailiwick_hash(&link);
+        for logged in all(&acme) {
+            let text = format!("{logged:?}");
+            assert!(!text.contains(secret) && !text.contains(&hash), "{text}");
+        }
+    });
+}
+
+fn bailiwick_hash(link: &bailiwick::directory::Secret) -> String {
+    link.expose()[32..].chars().rev().collect()
+}
+
+#[test]
+fn the_verifier_names_the_first_broken_entry() {
+    let edits = [
+        ("UPDATE journal SET actor = 'operator' WHERE number = 4", 4),
+        ("UPDATE journal SET details = '{}' WHERE number = 3", 3),
+        ("UPDATE journal SET at = at + 1 WHERE number = 2 AND place = 1", 2),
+        ("UPDATE journal SET hash = zeroblob(32) WHERE number = 5", 5),
+        ("UPDATE journal_texts SET text = 'else@x.test' WHERE number = 3", 3),
+        ("UPDATE journal_texts SET commitment = zeroblob(32) WHERE number = 3", 3),
+        ("DELETE FROM journal_texts WHERE number = 5; DELETE FROM journal WHERE number = 5", 6),
+        ("DELETE FROM journal_texts WHERE number = 7; DELETE FROM journal WHERE number = 7", 6),
+        ("UPDATE head SET number = number - 1", 7),
+        ("UPDATE head SET chain = zeroblob(32)", 7),
+    ];
+    for (sql, number) in edits {
+        let folder = Folder::new();
+        let acme = Acme::new(sqlite(&folder));
+        acme.world.ok(&acme.owner, Command::DeactivateMember { member: acme.analyst_id });
+        let head = acme.world.store.read().unwrap().head().unwrap().number;
+        assert_eq!(head, 8);
+        let connection = rusqlite::Connection::open(folder.file()).unwrap();
+        // As it is, nothing in the journal is changed or deleted.
+        if sql.contains("journal") {
+            assert!(connection.execute_batch(sql).is_err(), "{sql}");
+        }
+        let unlock = "DROP TRIGGER journal_stays; DROP TRIGGER journal_keeps; DROP TRIGGER journal_texts_stay; DROP TRIGGER journal_texts_keep";
+        connection.execute_batch(unlock).unwrap();
+        connection.execute_batch(&sql.replace("number = 7", "number = 8")).unwrap();
+        let fault = acme.world.directory.verify().unwrap().unwrap_err();
+        let expected = match number {
+            6 if sql.contains("number = 7") => 7,
+            7 => 8,
+            number => number,
+        };
+        assert_eq!(fault.number, expected, "{sql}: {}", fault.message);
+    }
+}

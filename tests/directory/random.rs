@@ -1,1 +1,252 @@
-//! random
+//! Random commands: memory and SQLite give the same answers and end in the same state, and the snapshot that followed
+//! by changes is the one that is loaded whole.
+
+use std::collections::BTreeMap;
+
+use bailiwick::directory::{Actor, Command, DirectoryError, Secret};
+use bailiwick::grc::Role;
+use bailiwick::store::{Filter, Id, Kind, Memory, Plan, Row, Store};
+use bailiwick::{Authorizer, Entity};
+
+use crate::world::{email, id, name, sqlite, Folder, World, DAY, EPOCH, PLAN};
+
+/// The ids there are, as memory has them.
+#[derive(Default)]
+struct Ids {
+    all: BTreeMap<Kind, Vec<Id>>,
+    /// Members with a project of their organization, and technicians with a client of theirs.
+    with_project: Vec<(Id, Id)>,
+    with_client: Vec<(Id, Id)>,
+}
+
+impl Ids {
+    fn of(store: &dyn Store) -> Self {
+        let mut ids = Self::default();
+        let rows = rows(store);
+        for row in &rows {
+            ids.all.entry(row.kind()).or_default().push(row.id());
+            let Row::Member(member) = row else { continue };
+            for other in &rows {
+                match other {
+                    Row::Project(project) if project.organization == member.organization => {
+                        ids.with_project.push((member.id, project.id));
+                    }
+                    Row::Organization(client)
+                        if client.parent == Some(member.organization) && member.role == Role::MspTechnician =>
+                    {
+                        ids.with_client.push((member.id, client.id));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        ids
+    }
+
+    /// One of them, those made last more often; rarely one that is not there.
+    fn pick(&self, random: &mut fastrand::Rng, kind: Kind) -> Id {
+        match self.all.get(&kind) {
+            Some(ids) if random.u8(..) > 2 => {
+                let back = random.usize(0..ids.len()).min(random.usize(0..ids.len()));
+                ids[ids.len() - 1 - back]
+            }
+            _ => id(random.u128(0..1000)),
+        }
+    }
+}
+
+fn command(random: &mut fastrand::Rng, ids: &Ids, links: &[Secret]) -> (Actor, Command) {
+    let role = Role::ALL[random.usize(0..Role::ALL.len())];
+    // Few addresses, so that they meet; in more than one case.
+    let n = random.u8(0..60);
+    let address = if random.bool() { format!("p{n}@x.test") } else { format!("P{n}@X.test") };
+    let address = email(&address);
+    let plan = Plan { contributor_seats: random.u32(0..6), ..PLAN };
+    let (organization, project, member, guest, invitation) = (
+        ids.pick(random, Kind::Organization),
+        ids.pick(random, Kind::Project),
+        ids.pick(random, Kind::Member),
+        ids.pick(random, Kind::Guest),
+        ids.pick(random, Kind::Invitation),
+    );
+    let one_of = |random: &mut fastrand::Rng, pairs: &[(Id, Id)], other: (Id, Id)| match pairs.len() {
+        0 => other,
+        _ if random.u8(0..4) == 0 => other,
+        // Few of them, so that they meet again.
+        len => pairs[random.usize(0..len.min(8))],
+    };
+    let (technician, client) = one_of(random, &ids.with_client, (member, organization));
+    let (colleague, of_theirs) = one_of(random, &ids.with_project, (member, project));
+    let command = match random.u32(0..100) {
+        0 => Command::CreateOrganization { name: name("Acme"), plan, email: address, role: Role::Owner },
+        1..=2 => Command::CreateClientOrganization {
+            msp: organization,
+            name: name("Client"),
+            email: address,
+            role: Role::Admin,
+        },
+        3..=5 => Command::SetPlan { organization, plan },
+        6..=19 => Command::InviteMember { organization, email: address, role },
+        20..=24 => Command::InviteGuest { project, email: address },
+        25..=29 => Command::ResendInvitation { invitation },
+        30..=32 => Command::CancelInvitation { invitation },
+        33..=49 => {
+            let link = links.len().checked_sub(1 + random.usize(0..12)).and_then(|at| links.get(at));
+            return (Actor::Bearer, Command::AcceptInvitation { link: link.cloned().unwrap_or(Secret::new("0")) });
+        }
+        50..=55 => Command::ChangeRole { member, role },
+        56..=60 => Command::DeactivateMember { member },
+        61..=65 => Command::ReactivateMember { member },
+        66..=67 => Command::RemoveMember { member },
+        68..=70 => Command::SetComplianceTeam { member, on: random.bool() },
+        71..=76 => Command::AssignContributorSeat { member },
+        77..=78 => Command::UnassignContributorSeat { member },
+        79 => Command::RecordMfaLockout { member },
+        80 => Command::ClearMfaLockout { member },
+        81 => Command::ResetMfa { member },
+        82 => Command::RecordMfaSetup { member },
+        83..=85 => Command::AssignTechnician { technician, client },
+        86 => Command::UnassignTechnician { technician, client },
+        87..=89 => Command::CreateProject { organization, name: name("Project") },
+        90..=93 => Command::AddToProject { project: of_theirs, member: colleague },
+        94 => Command::RemoveFromProject { project: of_theirs, member: colleague },
+        95..=96 => Command::DeactivateGuest { guest },
+        97 => Command::ReactivateGuest { guest },
+        98 => Command::RemoveGuest { guest },
+        _ => Command::EraseTexts { number: random.u64(0..200), place: random.u32(0..2) },
+    };
+    let actor = match random.u8(0..10) {
+        0..=6 => Actor::Operator,
+        _ => Actor::Member(ids.pick(random, Kind::Member)),
+    };
+    (actor, command)
+}
+
+fn entities(authorizer: &Authorizer) -> Vec<Entity> {
+    let mut all: Vec<Entity> = authorizer.snapshot().iter().collect();
+    all.sort_by(|a, b| a.uid().cmp(b.uid()));
+    all
+}
+
+/// All rows, with what hides from an export.
+fn rows(store: &dyn Store) -> Vec<Row> {
+    let (mut all, mut tx) = (Vec::new(), store.read().unwrap());
+    for kind in Kind::ALL {
+        let visit = &mut |row| {
+            all.push(row);
+            Ok(())
+        };
+        tx.scan(kind, None, visit).unwrap();
+    }
+    all
+}
+
+#[test]
+fn random_commands_leave_memory_and_sqlite_equal_and_the_snapshot_as_it_is_loaded() {
+    let folder = Folder::new();
+    let worlds = [World::seeded(std::sync::Arc::new(Memory::new(EPOCH)), 7), World::seeded(sqlite(&folder), 7)];
+    let [memory, file] = &worlds;
+    let mut random = fastrand::Rng::with_seed(11);
+    let (mut ids, mut links) = (Ids::default(), Vec::new());
+    let mut said: Vec<(String, Actor, Command)> = Vec::new();
+    let mut met: BTreeMap<String, usize> = BTreeMap::new();
+    for round in 0..10_000 {
+        if round % 20 == 0 {
+            ids = Ids::of(&*memory.store);
+        }
+        if random.u8(0..50) == 0 {
+            let step = random.i64(0..4 * DAY);
+            for world in &worlds {
+                world.clock.forward(step);
+            }
+        }
+        let (mut actor, mut command) = command(&mut random, &ids, &links);
+        // Now and then a key comes again: with the same command, or with another.
+        let mut key = format!("k{round}");
+        match (random.u8(0..80), said.get(random.usize(0..said.len().max(1)))) {
+            (0, Some(before)) => (key, actor, command) = before.clone(),
+            (1, Some(before)) => key.clone_from(&before.0),
+            _ => {}
+        }
+        let [one, two] = [memory, file].map(|world| {
+            let answer = world.directory.run(&actor, &key, &command);
+            answer.map_err(|error| match error {
+                DirectoryError::Denied(denial) => format!("denied: {denial}"),
+                DirectoryError::KeyReused(_) => "key reused".into(),
+                error => error.rule().map_or(format!("error: {error}"), |rule| format!("{}: {error}", rule.as_str())),
+            })
+        });
+        assert_eq!(one, two, "round {round}: {actor:?} {command:?}");
+        let kind = match &one {
+            Ok(outcome) if outcome.replayed() => "replayed".to_owned(),
+            Ok(_) => format!("{} done", command.name()),
+            Err(error) => error.split(':').next().unwrap().to_owned(),
+        };
+        *met.entry(kind).or_default() += 1;
+        if let Ok(Some(sent)) = one.as_ref().map(|o| o.invitation().filter(|_| !o.replayed())) {
+            links.push(memory.outbox.newest(sent));
+        }
+        if one.is_ok() {
+            said.push((key, actor, command));
+        }
+        if round % 500 == 499 {
+            let loaded = World::new(std::sync::Arc::clone(&file.store));
+            let whole = entities(loaded.directory.authorizer());
+            assert_eq!(entities(file.directory.authorizer()), whole, "round {round}");
+            assert_eq!(entities(memory.directory.authorizer()), whole, "round {round}");
+            assert_eq!(rows(&*memory.store), rows(&*file.store), "round {round}");
+        }
+    }
+    let journal = |world: &World| world.directory.journal(&Actor::Operator, &Filter::default()).unwrap();
+    assert_eq!(journal(memory), journal(file));
+    let heads = [memory, file].map(|world| world.store.read().unwrap().head().unwrap());
+    assert_eq!(heads[0], heads[1]);
+    assert!(file.directory.verify().unwrap().is_ok());
+    // Every command was carried out, and every rule met.
+    let missing: Vec<&str> = EVERY.into_iter().filter(|what| !met.contains_key(*what)).collect();
+    assert!(missing.is_empty(), "never met: {missing:?} among {met:#?}");
+}
+
+const EVERY: [&str; 41] = [
+    "createOrganization done",
+    "createClientOrganization done",
+    "setPlan done",
+    "inviteMember done",
+    "inviteGuest done",
+    "resendInvitation done",
+    "cancelInvitation done",
+    "acceptInvitation done",
+    "changeRole done",
+    "deactivateMember done",
+    "reactivateMember done",
+    "removeMember done",
+    "setComplianceTeam done",
+    "assignContributorSeat done",
+    "unassignContributorSeat done",
+    "recordMfaLockout done",
+    "clearMfaLockout done",
+    "resetMfa done",
+    "recordMfaSetup done",
+    "assignTechnician done",
+    "unassignTechnician done",
+    "createProject done",
+    "addToProject done",
+    "removeFromProject done",
+    "deactivateGuest done",
+    "reactivateGuest done",
+    "removeGuest done",
+    "eraseTexts done",
+    "replayed",
+    "key reused",
+    "denied",
+    "unknown",
+    "operator_only",
+    "as_it_is",
+    "state",
+    "last_administrator",
+    "no_seat",
+    "already_member",
+    "already_invited",
+    "misplaced",
+    "not_technician",
+];

@@ -112,13 +112,18 @@ pub struct World {
     pub store: Arc<dyn Store>,
     pub clock: Dial,
     pub outbox: Outbox,
-    keys: AtomicU64,
 }
 
 impl World {
     pub fn new(store: Arc<dyn Store>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self::seeded(store, NEXT.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// One that draws the same ids as another of the same seed.
+    pub fn seeded(store: Arc<dyn Store>, seed: u64) -> Self {
         let (clock, outbox) = (Dial::new(), Outbox::default());
-        let random = Mutex::new(fastrand::Rng::with_seed(7));
+        let random = Mutex::new(fastrand::Rng::with_seed(seed));
         let directory = Directory::builder()
             .clock(clock.clone())
             .sender(outbox.clone())
@@ -128,12 +133,13 @@ impl World {
             })
             .open(Arc::clone(&store))
             .unwrap();
-        Self { directory, store, clock, outbox, keys: AtomicU64::new(0) }
+        Self { directory, store, clock, outbox }
     }
 
     /// Carries out a command under a key of its own.
     pub fn run(&self, actor: &Actor, command: Command) -> Result<Outcome, DirectoryError> {
-        let key = format!("key-{}", self.keys.fetch_add(1, Ordering::SeqCst));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let key = format!("key-{}", NEXT.fetch_add(1, Ordering::SeqCst));
         self.directory.run(actor, &key, &command)
     }
 

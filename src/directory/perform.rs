@@ -33,25 +33,20 @@ impl Work<'_> {
             Command::ReactivateMember { member } => self.reactivate(*member),
             Command::RemoveMember { member } => self.remove_member(*member),
             Command::SetComplianceTeam { member, on } => {
-                self.edit(*member, Action::SetComplianceTeam, |m| Ok(m.compliance_team = *on))
+                self.edit(*member, Action::SetComplianceTeam, |m| m.compliance_team = *on)
             }
-            Command::AssignContributorSeat { member } => {
-                self.edit(*member, Action::AssignContributorSeat, |m| match m.active {
-                    true => Ok(m.contributor = true),
-                    false => refuse(Rule::State, "a deactivated member gets no contributor seat"),
-                })
-            }
+            Command::AssignContributorSeat { member } => self.assign_seat(*member),
             Command::UnassignContributorSeat { member } => {
-                self.edit(*member, Action::UnassignContributorSeat, |m| Ok(m.contributor = false))
+                self.edit(*member, Action::UnassignContributorSeat, |m| m.contributor = false)
             }
             Command::RecordMfaLockout { member } => {
                 let now = self.now;
                 self.note(*member, |m| m.mfa_locked_at = m.mfa_locked_at.or(Some(now)))
             }
             Command::ClearMfaLockout { member } => {
-                self.edit(*member, Action::ClearMfaLockout, |m| Ok(m.mfa_locked_at = None))
+                self.edit(*member, Action::ClearMfaLockout, |m| m.mfa_locked_at = None)
             }
-            Command::ResetMfa { member } => self.edit(*member, Action::ResetMfa, |m| Ok(m.mfa_reset = true)),
+            Command::ResetMfa { member } => self.edit(*member, Action::ResetMfa, |m| m.mfa_reset = true),
             Command::RecordMfaSetup { member } => self.note(*member, |m| m.mfa_reset = false),
             Command::AssignTechnician { technician, client } => self.assign(*technician, *client),
             Command::UnassignTechnician { technician, client } => self.unassign(*technician, *client),
@@ -282,11 +277,11 @@ impl Work<'_> {
     // ------------------------------------------------------------ members
 
     /// Changes a member, as the policies permit under `action`.
-    fn edit(&mut self, id: Id, action: Action, edit: impl FnOnce(&mut Member) -> Step<()>) -> Step<Done> {
+    fn edit(&mut self, id: Id, action: Action, edit: impl FnOnce(&mut Member)) -> Step<Done> {
         self.permit(action, Kind::Member.uid(id))?;
         let old = self.member(id)?;
         let mut new = old.clone();
-        edit(&mut new)?;
+        edit(&mut new);
         self.change(action.id(), Some(&Row::Member(old)), Some(&Row::Member(new)))?;
         Ok(self.done(Kind::Member, id))
     }
@@ -310,8 +305,19 @@ impl Work<'_> {
         Ok(self.done(Kind::Member, id))
     }
 
+    fn assign_seat(&mut self, id: Id) -> Step<Done> {
+        self.permit(Action::AssignContributorSeat, Kind::Member.uid(id))?;
+        let old = self.member(id)?;
+        if !old.active {
+            return refuse(Rule::State, "a deactivated member gets no contributor seat");
+        }
+        let new = Member { contributor: true, ..old.clone() };
+        self.change("assignContributorSeat", Some(&Row::Member(old)), Some(&Row::Member(new)))?;
+        Ok(self.done(Kind::Member, id))
+    }
+
     fn deactivate(&mut self, id: Id) -> Step<Done> {
-        self.edit(id, Action::DeactivateMember, |m| Ok(m.active = false))
+        self.edit(id, Action::DeactivateMember, |m| m.active = false)
     }
 
     fn reactivate(&mut self, id: Id) -> Step<Done> {
