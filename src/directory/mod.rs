@@ -267,6 +267,14 @@ impl Directory {
         Ok(Recorded { salt, command: hash_of(&salt, actor, command)?, outcome })
     }
 
+    /// A new key, for a command that is not tried again.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn new_key(&self) -> Result<String, DirectoryError> {
+        Ok(crate::store::hex(&self.draw::<16>()?))
+    }
+
     /// Begins to read, with the state of exactly the revision that is read.
     fn reading(&self) -> Result<(Box<dyn Reading + '_>, Arc<Linked>), DirectoryError> {
         loop {

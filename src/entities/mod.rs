@@ -1,5 +1,7 @@
 //! The entities that decisions read: an immutable snapshot, replaced as a whole or by single changes.
 
+#[cfg(feature = "sqlite")]
+pub(crate) mod bulk;
 mod edit;
 mod error;
 mod load;

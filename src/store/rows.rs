@@ -30,6 +30,11 @@ impl Id {
     pub fn bytes(&self) -> &[u8; 16] {
         &self.0
     }
+
+    /// Its text, written into `place`.
+    pub(crate) fn encode(self, place: &mut [u8; 36]) -> &str {
+        uuid::Uuid::from_bytes(self.0).hyphenated().encode_lower(place)
+    }
 }
 
 /// A text that is no id.

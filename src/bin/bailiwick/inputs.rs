@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 use bailiwick::entities::{request_from_parts, Part};
 use bailiwick::model::Json;
 use bailiwick::query::context_from_tree;
-use bailiwick::{Authorizer, Bundle, Context, EntityUid, Request, Snapshot};
+use bailiwick::store::Sqlite;
+use bailiwick::{Authorizer, Bundle, Context, EntityError, EntityUid, Request, Snapshot};
 
 use crate::{bundle, refused, unusable, Errors};
 
 #[derive(clap::Args)]
 pub(crate) struct Inputs {
     /// Entities, as Cedar entity JSON
-    #[arg(long)]
-    entities: PathBuf,
+    #[arg(long, required_unless_present = "directory")]
+    entities: Option<PathBuf>,
+    /// Entities of a directory: its file
+    #[arg(long, conflicts_with = "entities")]
+    directory: Option<PathBuf>,
     /// Policy folders or files [default: the built-in policies]
     #[arg(long, num_args = 1..)]
     policies: Vec<PathBuf>,
@@ -37,8 +41,17 @@ impl Inputs {
     }
 
     fn authorizer(&self, bundle: &Bundle) -> Result<Authorizer, String> {
-        let path = self.entities.display();
-        let file = open(&self.entities)?;
+        let builder = Authorizer::builder().bundle(bundle.clone());
+        let fit = |snapshot| Ok(builder.snapshot(snapshot).map_err(|e: EntityError| e.to_string())?.build());
+        let Some(path) = &self.entities else {
+            let path = self.directory.as_deref().unwrap_or(Path::new(""));
+            let snapshot = Sqlite::open(path).map_err(|e| e.to_string()).and_then(|store| {
+                bailiwick::loader::snapshot(bundle, &store).map_err(|e| format!("`{}`: {e}", path.display()))
+            });
+            return fit(snapshot?);
+        };
+        let file = open(path)?;
+        let path = path.display();
         let bar = std::io::stderr().is_terminal().then(indicatif::ProgressBar::new_spinner);
         let mut progress = |read: usize| {
             if let Some(bar) = &bar {
@@ -51,8 +64,7 @@ impl Inputs {
             bar.finish_and_clear();
         }
         let snapshot = snapshot.map_err(|e| format!("`{path}` is refused; nothing was loaded\n{e}"))?;
-        let builder = Authorizer::builder().bundle(bundle.clone());
-        Ok(builder.snapshot(snapshot).map_err(|e| e.to_string())?.build())
+        fit(snapshot)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod authorize;
 mod diff;
+mod directory;
 mod explain;
 mod fmt;
 mod inputs;
@@ -63,6 +64,8 @@ enum Command {
     /// List what an edit changes: requests that are decided differently, loosened or tightened, and weakened walls.
     /// Exits with 1 if anything changed, 2 if OLD or NEW cannot be used
     Diff(diff::Args),
+    /// Keep members, invitations, seats, projects and guests in one file. Exits with 1 if a policy or rule refuses
+    Directory(directory::Args),
     /// Format policy files in place
     Fmt {
         /// Policy folders or files [default: ./policies]
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Check { path, format } => review::check(path, format, &mut out),
         Command::Test { path, format } => review::test(path, format, &mut out),
         Command::Diff(args) => diff::run(&args, &mut out),
+        Command::Directory(args) => directory::run(&args, &mut out),
         Command::Fmt { paths, check } => fmt::run(paths, check, &mut out),
     };
     ExitCode::from(code.and_then(|code| out.flush().map(|()| code)).unwrap_or_else(|e| match e.kind() {

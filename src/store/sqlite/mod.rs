@@ -58,6 +58,15 @@ impl Sqlite {
         Ok(store)
     }
 
+    /// As [`Sqlite::create`], with an epoch drawn at random.
+    ///
+    /// # Errors
+    /// As [`Sqlite::create`], and when the system gives no random numbers.
+    pub fn create_new(path: &Path) -> Result<Self, StoreError> {
+        let epoch = getrandom::u64().map_err(|e| StoreError::Other(Box::new(e)))?;
+        Self::create(path, epoch)
+    }
+
     /// Opens a file, and brings it to this program's version.
     ///
     /// # Errors
