@@ -9,7 +9,7 @@ use crate::entities::bulk::{self, Bulk, Part, Place};
 use crate::entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
 use crate::model::grc::Role;
 use crate::model::{Entity, EntityUid, Revision, Value};
-use crate::store::{Id, Kind, Reading, Row, Store, StoreError, Target};
+use crate::store::{AuditorStatus, Id, Kind, Period, Reading, Row, Store, StoreError, Target};
 
 /// A store as a source of entities, for an authorizer that is not a directory's own: of another process, say.
 #[derive(Debug, Clone)]
@@ -67,10 +67,21 @@ impl EntitySource for Source {
 }
 
 fn for_each_row(tx: &mut dyn Reading, visit: &mut dyn FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {
-    Kind::ALL.into_iter().try_for_each(|kind| tx.scan(kind, None, visit))
+    let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Session);
+    kinds.into_iter().try_for_each(|kind| tx.scan(kind, None, visit))
 }
 
-/// The entity of a row. Invitations that are over have none.
+/// An auditor's period, as a value.
+fn period(period: &Period) -> Value {
+    let ends = [("from", period.from), ("to", period.to)];
+    Value::Record(ends.map(|(name, at)| (name.to_owned(), Value::Datetime(at))).into())
+}
+
+fn status(status: AuditorStatus) -> EntityUid {
+    EntityUid::unchecked("Grc::AuditorStatus", status.id())
+}
+
+/// The entity of a row. Invitations that are over have none, nor have sessions.
 pub(crate) fn entity(row: &Row) -> Option<Entity> {
     let of = |kind: Kind, id: Id| Value::Entity(kind.uid(id));
     let entity = Entity::new(row.kind().uid(row.id()));
@@ -93,6 +104,17 @@ pub(crate) fn entity(row: &Row) -> Option<Entity> {
         Row::Guest(row) => within(entity, row.organization)
             .with("active", Value::Bool(row.active))
             .with_parent(Kind::Project.uid(row.project)),
+        Row::Auditor(row) => {
+            let entity = within(entity, row.organization)
+                .with("status", Value::Entity(status(row.status)))
+                .with("expiresAt", Value::Datetime(row.expires_at));
+            match &row.period {
+                Some(own) => entity.with("period", period(own)),
+                None => entity,
+            }
+        }
+        Row::AuditRequest(row) => within(entity, row.organization).with("auditor", of(Kind::Auditor, row.auditor)),
+        Row::Session(_) => return None,
         Row::Invitation(row) if !row.is_open() => return None,
         Row::Invitation(row) => match row.target {
             Target::Role(role) => within(entity, row.organization).with("role", role.value()),
@@ -140,6 +162,9 @@ struct Quick<'a> {
     member: bulk::Kind,
     guest: bulk::Kind,
     invitation: bulk::Kind,
+    auditor: bulk::Kind,
+    audit_request: bulk::Kind,
+    statuses: [Place; 3],
     /// By the roles' order.
     roles: Vec<Place>,
 }
@@ -147,6 +172,7 @@ struct Quick<'a> {
 impl<'a> Quick<'a> {
     fn new(bulk: Bulk<'a>) -> Option<Self> {
         let role = |role: Role| bulk.listed(&EntityUid::unchecked("Grc::Role", role.id()));
+        let of = |own: AuditorStatus| bulk.listed(&status(own));
         let member = ["organization", "role", "active", "complianceTeam", "contributor", "clients"];
         Some(Self {
             organization: bulk.kind("Grc::Organization", &[])?,
@@ -154,13 +180,17 @@ impl<'a> Quick<'a> {
             member: bulk.kind("Grc::Member", &member)?,
             guest: bulk.kind("Grc::Guest", &["organization", "active"])?,
             invitation: bulk.kind("Grc::Invitation", &["organization", "role", "project"])?,
+            auditor: bulk.kind("Grc::Auditor", &["organization", "status", "expiresAt", "period"])?,
+            audit_request: bulk.kind("Grc::AuditRequest", &["organization", "auditor"])?,
+            statuses: [of(AuditorStatus::Pending)?, of(AuditorStatus::Active)?, of(AuditorStatus::Revoked)?],
             roles: Role::ALL.into_iter().map(role).collect::<Option<_>>()?,
             bulk,
         })
     }
 
     fn put(&mut self, row: &Row) {
-        let Self { bulk, organization, project, member, guest, invitation, roles } = self;
+        let Self { bulk, organization, project, member, guest, invitation, auditor, audit_request, statuses, roles } =
+            self;
         let mut text = [0; 36];
         let id = row.id();
         let own = id.encode(&mut text);
@@ -197,6 +227,25 @@ impl<'a> Quick<'a> {
                 let parent = within(bulk, project, row.project);
                 bulk.put(guest, own, &[Part::Entity(of), Part::Bool(row.active)], &[parent]);
             }
+            Row::Auditor(row) => {
+                let of = within(bulk, organization, row.organization);
+                let [pending, active, revoked] = *statuses;
+                let status = match row.status {
+                    AuditorStatus::Pending => pending,
+                    AuditorStatus::Active => active,
+                    AuditorStatus::Revoked => revoked,
+                };
+                let period = row.period.as_ref().map(period);
+                let period = period.as_ref().map_or(Part::Absent, Part::Other);
+                let attributes = [Part::Entity(of), Part::Entity(status), Part::Instant(row.expires_at), period];
+                bulk.put(auditor, own, &attributes, &[]);
+            }
+            Row::AuditRequest(row) => {
+                let of = within(bulk, organization, row.organization);
+                let to = within(bulk, auditor, row.auditor);
+                bulk.put(audit_request, own, &[Part::Entity(of), Part::Entity(to)], &[]);
+            }
+            Row::Session(_) => {}
             Row::Invitation(row) if !row.is_open() => {}
             Row::Invitation(row) => {
                 let of = within(bulk, organization, row.organization);

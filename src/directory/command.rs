@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::secret::Secret;
 use crate::model::grc::Role;
-use crate::model::{EntityUid, Revision};
-use crate::store::{Email, Id, Name, Plan};
+use crate::model::{EntityUid, Revision, Timestamp};
+use crate::store::{Email, Id, Name, Period, Plan};
 
 /// Who gives a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Actor {
     Operator,
     /// A member. What it may do the policies say.
     Member(Id),
+    /// An external auditor, as its session told: [`super::Directory::session`].
+    Auditor(Id),
     /// Whoever has the link.
     Bearer,
 }
@@ -192,6 +194,64 @@ pub enum Command {
         /// Which.
         guest: Id,
     },
+    /// Invites an external auditor.
+    InviteAuditor {
+        /// Of this organization.
+        organization: Id,
+        /// The person's name.
+        name: Name,
+        /// Whom to invite.
+        email: Email,
+        /// The firm.
+        firm: Name,
+        /// What is audited; without one everything.
+        period: Option<Period>,
+        /// From when on neither link nor login works.
+        expires_at: Timestamp,
+    },
+    /// Makes a new link for an auditor; the old one ends, a password that was set stays.
+    ResendAuditorInvitation {
+        /// Which.
+        auditor: Id,
+    },
+    /// Ends an auditor's link, login and sessions for good.
+    RevokeAuditor {
+        /// Which.
+        auditor: Id,
+    },
+    /// Sets an auditor's password, which uses the link up. For whoever has it.
+    SetPassword {
+        /// The link's token.
+        #[serde(skip)]
+        link: Secret,
+        /// The password. It is not part of what a key stands for.
+        #[serde(skip)]
+        password: Secret,
+    },
+    /// Begins a session. It has no key and is not run: [`super::Directory::log_in`] does it.
+    LogIn {
+        /// Whose.
+        auditor: Id,
+    },
+    /// Puts a request to an auditor. Decided as `manageAuditRequest`.
+    CreateAuditRequest {
+        /// Of this organization.
+        organization: Id,
+        /// To whom.
+        auditor: Id,
+        /// What it is about.
+        title: Name,
+    },
+    /// Approves an audit request. For the auditor it is put to.
+    ApproveAuditRequest {
+        /// Which.
+        request: Id,
+    },
+    /// Flags it.
+    FlagAuditRequest {
+        /// Which.
+        request: Id,
+    },
     /// Erases the names and addresses beside an entry of the journal. For the operator.
     EraseTexts {
         /// The entry's revision.
@@ -232,6 +292,14 @@ impl Command {
             Command::DeactivateGuest { .. } => "deactivateGuest",
             Command::ReactivateGuest { .. } => "reactivateGuest",
             Command::RemoveGuest { .. } => "removeGuest",
+            Command::InviteAuditor { .. } => "inviteAuditor",
+            Command::ResendAuditorInvitation { .. } => "resendAuditorInvitation",
+            Command::RevokeAuditor { .. } => "revokeAuditor",
+            Command::SetPassword { .. } => "setPassword",
+            Command::LogIn { .. } => "logIn",
+            Command::CreateAuditRequest { .. } => "createAuditRequest",
+            Command::ApproveAuditRequest { .. } => "approveAuditRequest",
+            Command::FlagAuditRequest { .. } => "flagAuditRequest",
             Command::EraseTexts { .. } => "eraseTexts",
         }
     }
@@ -281,7 +349,7 @@ impl Outcome {
         self.done.target.parse().ok()
     }
 
-    /// The invitation that was sent.
+    /// The invitation that was sent, of a member or guest; for an auditor the auditor's own id.
     pub fn invitation(&self) -> Option<Id> {
         self.done.invitation
     }

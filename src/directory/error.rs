@@ -18,6 +18,12 @@ pub enum DirectoryError {
     /// The link does not work. Whether it is unknown, used, replaced, expired or taken back is not told.
     #[error("the link is not valid")]
     Link,
+    /// The login does not work. Whether auditor or password is wrong, revoked, expired or locked is not told.
+    #[error("the login is not valid")]
+    Login,
+    /// A password could not be hashed.
+    #[error("the password cannot be hashed")]
+    Hashing,
     /// The key came with another command before.
     #[error("the key `{0}` was used for another command")]
     KeyReused(String),
@@ -147,6 +153,12 @@ pub enum Rule {
     NotTechnician,
     /// A link is for accepting an invitation, and that is done by a link alone.
     ByLink,
+    /// Only the auditor an audit request is put to answers it.
+    AuditorOnly,
+    /// A period ends before it begins, or an expiry has passed.
+    Period,
+    /// The password will not do.
+    Password,
 }
 
 impl Rule {
@@ -166,6 +178,9 @@ impl Rule {
             Rule::InviterCannotGrant => "inviter_cannot_grant",
             Rule::NotTechnician => "not_technician",
             Rule::ByLink => "by_link",
+            Rule::AuditorOnly => "auditor_only",
+            Rule::Period => "period",
+            Rule::Password => "password",
         }
     }
 }

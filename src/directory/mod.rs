@@ -1,12 +1,14 @@
-//! The directory: members, invitations, seats, projects, guests and the journal, kept in a store, and an authorizer that
+//! The directory: members, invitations, seats, projects, guests, auditors and the journal, kept in a store, and an authorizer that
 //! follows it.
 //!
 //! A command is decided by the policies on the newest state, inside the transaction that carries it out. What it changed
 //! the next decision of this process sees.
 
+mod auditors;
 mod command;
 mod error;
 mod perform;
+mod portal;
 mod secret;
 mod transfer;
 mod views;
@@ -14,8 +16,9 @@ mod work;
 
 pub use command::{Actor, Command, Delivery, Outcome};
 pub use error::{Denial, DirectoryError, Refusal, Rule};
+pub use portal::{OpenedLink, OpenedSession};
 pub use secret::Secret;
-pub use views::{Billing, ProjectTeam, Team};
+pub use views::{Auditors, Billing, ProjectTeam, Team};
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +44,7 @@ pub struct Message<'m> {
     pub link: &'m Secret,
     /// Into which organization it invites.
     pub organization: Id,
-    /// The invitation.
+    /// The invitation; for an auditor the auditor's own id.
     pub invitation: Id,
     /// From when on it does not work.
     pub expires_at: Timestamp,
@@ -69,7 +72,7 @@ impl Sender for NoSender {
 
 type Random = dyn Fn(&mut [u8]) -> Result<(), String> + Send + Sync;
 
-/// Members, invitations, seats, projects, guests and the journal. `Send + Sync`: one is shared by all threads.
+/// Members, invitations, seats, projects, guests, auditors and the journal. `Send + Sync`: one is shared by all threads.
 pub struct Directory {
     store: Arc<dyn Store>,
     authorizer: Authorizer,
@@ -304,13 +307,13 @@ impl Directory {
 fn hash_of(salt: &[u8; 16], actor: &Actor, command: &Command) -> Result<Hash, StoreError> {
     let text = serde_json::to_vec(command).map_err(|e| StoreError::Other(Box::new(e)))?;
     let link = match command {
-        Command::AcceptInvitation { link } => link.expose(),
+        Command::AcceptInvitation { link } | Command::SetPassword { link, .. } => link.expose(),
         _ => "",
     };
     let actor = match actor {
         Actor::Operator => "operator".to_owned(),
         Actor::Bearer => "bearer".to_owned(),
-        Actor::Member(id) => id.to_string(),
+        Actor::Member(id) | Actor::Auditor(id) => id.to_string(),
     };
     Ok(sha256(&[salt, actor.as_bytes(), &text, link.as_bytes()]))
 }

@@ -2,14 +2,15 @@
 
 use serde_json::json;
 
+use super::auditors::Invited;
 use super::command::{Actor, Command, Done};
 use super::error::{DirectoryError, Rule};
 use super::secret::{Secret, Token};
 use super::work::{refuse, Sending, Step, Work};
 use crate::model::grc::{self, Action, Role};
 use crate::store::{
-    Email, Guest, Id, Invitation, InvitationState, Inviter, Kind, Member, Name, Organization, Plan, Project, Row,
-    Target,
+    Answer, Email, Guest, Id, Invitation, InvitationState, Inviter, Kind, Member, Name, Organization, Plan, Project,
+    Row, Target,
 };
 
 impl Work<'_> {
@@ -56,6 +57,21 @@ impl Work<'_> {
             Command::DeactivateGuest { guest } => self.set_guest(*guest, false),
             Command::ReactivateGuest { guest } => self.set_guest(*guest, true),
             Command::RemoveGuest { guest } => self.remove_guest(*guest),
+            Command::InviteAuditor { organization, name, email, firm, period, expires_at } => {
+                let invited = Invited { name, email, firm, period: *period, expires_at: *expires_at };
+                self.invite_auditor(*organization, invited)
+            }
+            Command::ResendAuditorInvitation { auditor } => self.resend_auditor(*auditor),
+            Command::RevokeAuditor { auditor } => self.revoke_auditor(*auditor),
+            Command::SetPassword { link, password } => self.set_password(link, password),
+            Command::LogIn { .. } => Err(DirectoryError::Login),
+            Command::CreateAuditRequest { organization, auditor, title } => {
+                self.request_audit(*organization, *auditor, title)
+            }
+            Command::ApproveAuditRequest { request } => {
+                self.answer(*request, Action::ApproveAuditRequest, Answer::Approved)
+            }
+            Command::FlagAuditRequest { request } => self.answer(*request, Action::FlagAuditRequest, Answer::Flagged),
             Command::EraseTexts { number, place } => self.erase(*number, *place),
         }
     }

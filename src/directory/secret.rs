@@ -1,11 +1,14 @@
-//! Links: what is sent out, and what is kept of it.
+//! Links, sessions and passwords: what is given out, and what is kept of it.
 
 use std::fmt;
 
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::store::{hex, Hash, Id};
+use super::error::DirectoryError;
+use crate::store::{hex, Hash, Id, PasswordHash};
 
 /// A secret text: the token of a link. It is shown by nothing but [`Secret::expose`].
 #[derive(Clone, PartialEq, Eq)]
@@ -74,4 +77,33 @@ impl Token {
         let same = self.hash().bytes().ct_eq(kept.unwrap_or(&none).bytes());
         bool::from(same) && kept.is_some()
     }
+}
+
+/// Whether a text will do as a password.
+pub(super) fn is_acceptable(password: &Secret) -> bool {
+    password.expose().chars().count() >= 12 && password.expose().len() <= 1024
+}
+
+/// Argon2id, 19 MiB, two passes, one lane.
+fn argon2() -> Result<Argon2<'static>, DirectoryError> {
+    let params = Params::new(19 * 1024, 2, 1, None).map_err(|_| DirectoryError::Hashing)?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+pub(super) fn hash_password(password: &Secret, salt: &[u8; 16]) -> Result<PasswordHash, DirectoryError> {
+    let hash = argon2()?.hash_password_with_salt(password.expose().as_bytes(), salt);
+    Ok(PasswordHash::new(hash.map_err(|_| DirectoryError::Hashing)?.to_string()))
+}
+
+/// Whether it is the password of this hash. Takes as long where there is none.
+pub(super) fn is_password(password: &Secret, hash: Option<&PasswordHash>) -> bool {
+    // The salt and hash of nothing.
+    const NONE: &str =
+        "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let against = hash.map_or(NONE, PasswordHash::as_str);
+    // A longer one is none, and is not to cost more.
+    let text = password.expose().as_bytes();
+    let text = text.get(..1024).unwrap_or(text);
+    let same = argon2().is_ok_and(|argon2| argon2.verify_password(text, against).is_ok());
+    same && hash.is_some() && password.expose().len() <= 1024
 }

@@ -31,7 +31,7 @@ impl Directory {
                 false => Ok(()),
             })?;
         }
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Organization) {
+        for kind in Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Organization | Kind::Session)) {
             tx.scan(kind, None, &mut |row| write(&row))?;
         }
         Ok(())

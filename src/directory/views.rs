@@ -6,7 +6,7 @@ use super::Directory;
 use crate::engine::{self, Linked};
 use crate::model::grc::{self, Action};
 use crate::model::{Decision, DecisionError, EntityUid, Timestamp};
-use crate::store::{Filter, Guest, Id, Invitation, Kind, Logged, Member, Organization, Project, Reading, Row};
+use crate::store::{Auditor, Filter, Guest, Id, Invitation, Kind, Logged, Member, Organization, Project, Reading, Row};
 
 /// An organization's team page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,7 @@ impl View<'_> {
         let principal = match actor {
             Actor::Operator => return Ok(()),
             Actor::Member(id) => Kind::Member.uid(*id),
+            Actor::Auditor(id) => Kind::Auditor.uid(*id),
             Actor::Bearer => return Err(Refusal::new(Rule::ByLink, "a link shows nothing").into()),
         };
         let decision = self.decide(&principal, action, &resource);
@@ -221,6 +222,43 @@ impl Directory {
             Ok(())
         })?;
         Ok(found)
+    }
+}
+
+/// An organization's auditors, with the log of their invitations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Auditors {
+    /// Its auditors, revoked and expired ones too.
+    pub auditors: Vec<Auditor>,
+    /// The journal's entries about them: who invited whom, when, and every change of status.
+    pub log: Vec<Logged>,
+}
+
+impl Directory {
+    /// An organization's auditors and the log of their invitations, to whom `viewInvitationLog` is permitted.
+    ///
+    /// # Errors
+    /// When it is not, or the store cannot be read.
+    pub fn auditors(&self, actor: &Actor, organization: Id) -> Result<Auditors, DirectoryError> {
+        let mut view = self.view()?;
+        view.permit(actor, Action::ViewInvitationLog, Kind::Organization.uid(organization))?;
+        let mut auditors = Vec::new();
+        view.tx.scan(Kind::Auditor, Some(organization), &mut |row| {
+            if let Row::Auditor(row) = row {
+                auditors.push(row);
+            }
+            Ok(())
+        })?;
+        let (mut log, about) = (Vec::new(), "Grc::Auditor::");
+        let filter = Filter { organization: Some(organization), ..Filter::default() };
+        view.tx.journal(&filter, &mut |logged| {
+            if logged.entry.target.as_ref().is_some_and(|target| target.starts_with(about)) {
+                log.push(logged);
+            }
+            Ok(())
+        })?;
+        Ok(Auditors { auditors, log })
     }
 }
 

@@ -13,8 +13,8 @@ use crate::loader;
 use crate::model::grc::{self, Action};
 use crate::model::{Decision, DecisionError, EntityUid, Request, Resource, Timestamp};
 use crate::store::{
-    Email, Entry, Id, Invitation, Kind, Member, Name, Obstacle, Organization, Private, Project, Row, StoreError,
-    Writing,
+    Auditor, Email, Entry, Id, Invitation, Kind, Member, Name, Obstacle, Organization, Private, Project, Row,
+    StoreError, Writing,
 };
 
 /// A link to be sent once the command is committed.
@@ -38,6 +38,8 @@ pub(super) struct Work<'w> {
     pub(super) named: String,
     /// The policies that permitted the command.
     permits: BTreeSet<String>,
+    /// Name and address of the auditor who acts: they stand on the entries of its acts.
+    acts: Vec<(&'static str, String)>,
     pub(super) changed: BTreeSet<(Kind, Id)>,
     pub(super) entries: Vec<Entry>,
     pub(super) sending: Option<Sending>,
@@ -62,6 +64,7 @@ impl<'w> Work<'w> {
         let named = match actor {
             Actor::Operator => "operator".to_owned(),
             Actor::Member(id) => Kind::Member.uid(*id).to_string(),
+            Actor::Auditor(id) => Kind::Auditor.uid(*id).to_string(),
             // Until it is known whom the link makes.
             Actor::Bearer => "bearer".to_owned(),
         };
@@ -74,6 +77,7 @@ impl<'w> Work<'w> {
             now,
             named,
             permits: BTreeSet::new(),
+            acts: Vec::new(),
             changed: BTreeSet::new(),
             entries: Vec::new(),
             sending: None,
@@ -103,6 +107,7 @@ impl<'w> Work<'w> {
         let principal = match self.actor {
             Actor::Operator => return Ok(()),
             Actor::Member(id) => Kind::Member.uid(*id),
+            Actor::Auditor(id) => Kind::Auditor.uid(*id),
             Actor::Bearer => return refuse(Rule::ByLink, "a link is for accepting an invitation only"),
         };
         let request = context(grc::request(principal.clone(), action, resource));
@@ -219,10 +224,7 @@ impl<'w> Work<'w> {
         }
         self.changed.insert((row.kind(), row.id()));
         let (from, to) = differing(old, new)?;
-        let private = match old {
-            None => self.private(row)?,
-            Some(_) => Vec::new(),
-        };
+        let private = self.private(old.is_none().then_some(row))?;
         let (organization, target) = (row.organization(), row.kind().uid(row.id()));
         self.log(action, Some(organization), Some(&target), json!({"from": from, "to": to}), private);
         Ok(())
@@ -249,18 +251,44 @@ impl<'w> Work<'w> {
         });
     }
 
-    /// The names and addresses of a row.
-    fn private(&self, row: &Row) -> Step<Vec<Private>> {
+    /// As [`Work::change`]; where nothing changes it is logged all the same.
+    pub(super) fn change_or_log(&mut self, action: &str, old: &Row, new: &Row) -> Step<()> {
+        if old != new {
+            return self.change(action, Some(old), Some(new));
+        }
+        let private = self.private(None)?;
+        let (organization, target) = (old.organization(), old.kind().uid(old.id()));
+        self.log(action, Some(organization), Some(&target), json!({"from": {}, "to": {}}), private);
+        Ok(())
+    }
+
+    /// From here on the auditor is who acts.
+    pub(super) fn act_as(&mut self, auditor: &Auditor) {
+        self.named = Kind::Auditor.uid(auditor.id).to_string();
+        let email = auditor.email.as_str().to_owned();
+        self.acts = vec![("actor name", auditor.name.as_str().to_owned()), ("actor email", email)];
+    }
+
+    pub(super) fn salt(&self) -> Step<[u8; 16]> {
+        self.directory.draw()
+    }
+
+    /// The names and addresses that stand beside an entry: those of a new row, and those of the auditor who acts.
+    fn private(&self, row: Option<&Row>) -> Step<Vec<Private>> {
         let name = |name: &Name| ("name", name.as_str().to_owned());
         let email = |email: &Email| ("email", email.as_str().to_owned());
-        let (what, text) = match row {
-            Row::Organization(row) => name(&row.name),
-            Row::Project(row) => name(&row.name),
-            Row::Member(row) => email(&row.email),
-            Row::Guest(row) => email(&row.email),
-            Row::Invitation(row) => email(&row.email),
+        let mut texts = match row {
+            Some(Row::Organization(row)) => vec![name(&row.name)],
+            Some(Row::Project(row)) => vec![name(&row.name)],
+            Some(Row::Member(row)) => vec![email(&row.email)],
+            Some(Row::Guest(row)) => vec![email(&row.email)],
+            Some(Row::Invitation(row)) => vec![email(&row.email)],
+            Some(Row::Auditor(row)) => vec![name(&row.name), email(&row.email), ("firm", row.firm.as_str().to_owned())],
+            Some(Row::AuditRequest(row)) => vec![("title", row.title.as_str().to_owned())],
+            Some(Row::Session(_)) | None => Vec::new(),
         };
-        Ok(vec![Private::new(what, &text, self.directory.draw()?)])
+        texts.extend(self.acts.iter().cloned());
+        texts.iter().map(|(name, text)| Ok(Private::new(name, text, self.directory.draw()?))).collect()
     }
 
     pub(super) fn done(&self, kind: Kind, id: Id) -> Done {
@@ -275,7 +303,7 @@ fn differing(old: Option<&Row>, new: Option<&Row>) -> Step<(Json, Json)> {
         let whole = serde_json::to_value(row).map_err(|e| StoreError::Other(Box::new(e)))?;
         let inner = whole.as_object().and_then(|object| object.values().next()).and_then(Json::as_object).cloned();
         let mut facts = inner.unwrap_or_default();
-        facts.retain(|key, _| !matches!(key.as_str(), "id" | "organization" | "email" | "name"));
+        facts.retain(|key, _| !matches!(key.as_str(), "id" | "organization" | "email" | "name" | "firm" | "title"));
         Ok(Some(facts))
     };
     let (mut from, mut to) = (facts(old)?, facts(new)?);
@@ -308,7 +336,7 @@ fn refusal(obstacle: Obstacle, row: &Row) -> Refusal {
             Refusal::new(Rule::NoSeat, "more contributor seats are held than the plan would have")
         }
         (Obstacle::NoSeat, _) => Refusal::new(Rule::NoSeat, "all contributor seats are taken"),
-        (Obstacle::Taken, Row::Invitation(_)) => {
+        (Obstacle::Taken, Row::Invitation(_) | Row::Auditor(_)) => {
             Refusal::new(Rule::AlreadyInvited, "the address has a pending invitation there already")
         }
         (Obstacle::Taken, Row::Member(_)) => {

@@ -7,7 +7,7 @@ use super::load::Load;
 use super::record::{Cell, Record, Slots};
 use super::{EntityError, Snapshot};
 use crate::bundle::Bundle;
-use crate::model::{hash, EntityUid, Word};
+use crate::model::{hash, EntityUid, Timestamp, Value, Word};
 
 /// Entities that are being loaded.
 pub(crate) struct Bulk<'a> {
@@ -33,8 +33,11 @@ pub(crate) struct Place(u32);
 pub(crate) enum Part<'p> {
     Absent,
     Bool(bool),
+    Instant(Timestamp),
     Entity(Place),
     Entities(&'p [Place]),
+    /// A value that refers to no entity.
+    Other(&'p Value),
 }
 
 impl<'a> Bulk<'a> {
@@ -79,6 +82,8 @@ impl<'a> Bulk<'a> {
                 *cell = match part {
                     Part::Absent => Cell::Absent,
                     Part::Bool(value) => Cell::Bool(*value),
+                    Part::Instant(at) => Cell::Datetime(at.millis()),
+                    Part::Other(value) => Cell::Other(Box::new((*value).clone())),
                     Part::Entity(place) => Cell::Entity(place.0),
                     Part::Entities(places) => Cell::of_entities(sorted(places)),
                 };

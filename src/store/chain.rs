@@ -6,7 +6,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::rows::{Hash, Id};
+use super::values::{Hash, Id};
 use super::StoreError;
 use crate::model::Timestamp;
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::chain::{self, Entry, Filter, Logged, Private};
-use super::rows::{Email, Id, Invitation, InvitationState, Kind, Member, Row, Target};
+use super::rows::{AuditorStatus, Invitation, InvitationState, Kind, Member, Row, Target};
+use super::values::{Email, Id};
 use super::{Changed, Head, Obstacle, Reading, Recorded, Store, StoreError, Visit, Writing, Written};
 use crate::model::grc::Role;
 
@@ -123,6 +124,10 @@ impl State {
         matches!(self.rows.get(&(Kind::Project, project)), Some(Row::Project(p)) if p.organization == organization)
     }
 
+    fn is_auditor_of(&self, auditor: Id, organization: Id) -> bool {
+        matches!(self.rows.get(&(Kind::Auditor, auditor)), Some(Row::Auditor(a)) if a.organization == organization)
+    }
+
     /// Whether another row has the address there.
     fn is_taken(&self, row: &Row) -> bool {
         match row {
@@ -142,7 +147,14 @@ impl State {
                 own.state == InvitationState::Pending
                     && self.find_pending(own.organization, project, &own.email).is_some_and(|other| other.id != own.id)
             }
-            Row::Organization(_) | Row::Project(_) => false,
+            Row::Auditor(own) => {
+                own.status == AuditorStatus::Pending
+                    && self.all(Kind::Auditor).any(|row| {
+                        matches!(row, Row::Auditor(other) if other.id != own.id && other.status == own.status
+                            && other.organization == own.organization && other.email == own.email)
+                    })
+            }
+            Row::Organization(_) | Row::Project(_) | Row::AuditRequest(_) | Row::Session(_) => false,
         }
     }
 
@@ -169,6 +181,9 @@ impl State {
                 own.parent.is_some_and(|id| organization(id).is_none_or(|parent| parent.parent.is_some()))
             }
             Row::Project(own) => organization(own.organization).is_none(),
+            Row::Auditor(own) => organization(own.organization).is_none(),
+            Row::AuditRequest(own) => !self.is_auditor_of(own.auditor, own.organization),
+            Row::Session(own) => !self.is_auditor_of(own.auditor, own.organization),
             Row::Guest(own) => !self.is_project_of(own.project, own.organization),
             Row::Invitation(own) => match own.target {
                 Target::Project(id) => !self.is_project_of(id, own.organization),

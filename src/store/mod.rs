@@ -9,15 +9,17 @@ mod error;
 mod memory;
 mod rows;
 mod sqlite;
+mod values;
 
 pub use chain::{Entry, Fault, Filter, Logged, Private};
 pub use error::StoreError;
 pub use memory::Memory;
 pub use rows::{
-    Email, EmailError, Guest, Hash, Id, IdError, Invitation, InvitationState, Inviter, Kind, Member, Name, NameError,
-    Organization, Plan, Project, Row, Target,
+    Answer, AuditRequest, Auditor, AuditorStatus, Guest, Invitation, InvitationState, Inviter, Kind, Member,
+    Organization, PasswordHash, Period, Plan, Project, Row, Session, Target,
 };
 pub use sqlite::Sqlite;
+pub use values::{Email, EmailError, Hash, Id, IdError, Name, NameError};
 
 pub(crate) use chain::{hex, sha256, verify};
 
@@ -117,9 +119,10 @@ pub trait Reading {
 /// - ids are unlike each other, within a kind;
 /// - a client's parent has no parent, and neither it nor a row's organization ever changes;
 /// - a project, an invitation's project, a guest's, and each of a member's, is of the row's own organization; a client
-///   of a member is a client of its organization ([`Obstacle::Misplaced`]);
-/// - of an address there is one active member in an organization, one active guest on a project, and one invitation in
-///   the state PENDING to each ([`Obstacle::Taken`]);
+///   of a member is a client of its organization, and what belongs to an auditor is of the auditor's
+///   ([`Obstacle::Misplaced`]);
+/// - of an address there is one active member in an organization, one active guest on a project, one invitation in the
+///   state PENDING to each, and one auditor of an organization with the status PENDING ([`Obstacle::Taken`]);
 /// - an organization with an active OWNER keeps one; one without that has an active ADMIN keeps one of these
 ///   ([`Obstacle::LastAdministrator`]);
 /// - active members hold no more contributor seats than the plan has ([`Obstacle::NoSeat`]).
@@ -137,8 +140,8 @@ pub trait Writing: Reading {
     /// When the store cannot be written to.
     fn replace(&mut self, old: &Row, new: &Row) -> Result<Written, StoreError>;
 
-    /// Takes a row out: only if it still is what is stored, else [`Obstacle::Changed`]. For members and guests, which
-    /// nothing refers to.
+    /// Takes a row out: only if it still is what is stored, else [`Obstacle::Changed`]. For members, guests and
+    /// sessions, which nothing refers to.
     ///
     /// # Errors
     /// When the store cannot be written to.

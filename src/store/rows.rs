@@ -3,248 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use super::values::{Email, Hash, Id, Name};
 use crate::model::grc::{self, Role};
 use crate::model::{EntityUid, Timestamp};
-
-/// The id of a row: a UUID, in new rows of version 7.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id([u8; 16]);
-
-impl Id {
-    /// The id of these bytes.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// A UUID of version 7, of an instant and 10 random bytes.
-    pub fn new(now: Timestamp, random: &[u8; 10]) -> Self {
-        let millis = u64::try_from(now.millis()).unwrap_or(0);
-        Self(*uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid().as_bytes())
-    }
-
-    /// Its bytes.
-    pub fn bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-
-    /// Its text, written into `place`.
-    pub(crate) fn encode(self, place: &mut [u8; 36]) -> &str {
-        uuid::Uuid::from_bytes(self.0).hyphenated().encode_lower(place)
-    }
-}
-
-/// A text that is no id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an id: expected a form such as `01890a5d-ac96-774b-bcce-b302099a8057`")]
-pub struct IdError(String);
-
-impl FromStr for Id {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        // One form only: entity ids are compared as texts.
-        let id = uuid::Uuid::try_parse(text).map(|uuid| Self(*uuid.as_bytes()));
-        id.ok().filter(|id| id.to_string() == text).ok_or_else(|| IdError(crate::model::shorten(text)))
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&uuid::Uuid::from_bytes(self.0).hyphenated(), f)
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for Role {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.id())
-    }
-}
-
-impl<'de> Deserialize<'de> for Role {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let unknown = || serde::de::Error::custom(format!("`{}` is not a role", crate::model::shorten(&text)));
-        Role::from_id(&text).ok_or_else(unknown)
-    }
-}
-
-impl Serialize for Timestamp {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        let none = || serde::de::Error::custom(format!("`{}` is not an instant", crate::model::shorten(&text)));
-        Timestamp::parse(&text).ok_or_else(none)
-    }
-}
-
-/// An email address. Two that differ in case only are the same person's.
-#[derive(Clone, Serialize)]
-#[serde(transparent)]
-pub struct Email(String);
-
-impl Email {
-    /// The address as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The form that addresses are compared in.
-    pub fn folded(&self) -> String {
-        self.0.to_lowercase()
-    }
-}
-
-impl PartialEq for Email {
-    fn eq(&self, other: &Self) -> bool {
-        self.folded() == other.folded()
-    }
-}
-
-impl Eq for Email {}
-
-impl fmt::Debug for Email {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-/// A text that is no email address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not an email address: {reason}")]
-pub struct EmailError {
-    text: String,
-    reason: &'static str,
-}
-
-impl FromStr for Email {
-    type Err = EmailError;
-
-    fn from_str(text: &str) -> Result<Self, EmailError> {
-        let error = |reason| {
-            let shown: String = text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect();
-            EmailError { text: crate::model::shorten(&shown), reason }
-        };
-        if text.len() > 254 {
-            return Err(error("it is longer than 254 bytes"));
-        }
-        if text.chars().any(|c| c.is_whitespace() || !is_plain(c)) {
-            return Err(error("it has a space, a control character or one that nobody sees"));
-        }
-        match text.rsplit_once('@') {
-            Some((local, domain)) if !local.is_empty() && !domain.is_empty() && !local.contains('@') => {
-                Ok(Self(text.to_owned()))
-            }
-            _ => Err(error("expected one `@` with something on both sides")),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Email {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// Whether a character stands for itself in a line: no control character, and none that turns or hides others.
-fn is_plain(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-/// The name of an organization, a project or a person, as people see it.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Name(String);
-
-impl Name {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-/// A text that is no name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a name {0}")]
-pub struct NameError(&'static str);
-
-impl FromStr for Name {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        if text.len() > 400 {
-            return Err(NameError("is at most 400 bytes long"));
-        }
-        if text.trim().is_empty() {
-            return Err(NameError("cannot be empty"));
-        }
-        if !text.chars().all(is_plain) {
-            return Err(NameError("cannot have control characters, or such that turn or hide others"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        std::borrow::Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// The SHA-256 hash of a secret: all of it that is ever stored.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Hash([u8; 32]);
-
-impl Hash {
-    /// The hash of these bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Its bytes.
-    pub fn bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Hash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hash")
-    }
-}
 
 /// What an organization has bought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -434,6 +198,153 @@ impl Invitation {
     }
 }
 
+/// How far an auditor's invitation has come. *Expired* is told from the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AuditorStatus {
+    /// Invited.
+    Pending,
+    /// Has set a password.
+    Active,
+    /// For good.
+    Revoked,
+}
+
+impl AuditorStatus {
+    /// All of them.
+    pub const ALL: [AuditorStatus; 3] = [AuditorStatus::Pending, AuditorStatus::Active, AuditorStatus::Revoked];
+
+    /// The id that policies use.
+    pub fn id(self) -> &'static str {
+        match self {
+            AuditorStatus::Pending => "PENDING",
+            AuditorStatus::Active => "ACTIVE",
+            AuditorStatus::Revoked => "REVOKED",
+        }
+    }
+}
+
+/// An audit period, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Period {
+    /// Its first instant.
+    pub from: Timestamp,
+    /// Its last instant.
+    pub to: Timestamp,
+}
+
+/// The hash of a password, as a PHC string. It is shown by nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// The hash in this text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text, for the store.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash")
+    }
+}
+
+/// An external auditor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auditor {
+    /// Its id.
+    pub id: Id,
+    /// Whose auditor it is.
+    pub organization: Id,
+    /// The person's name.
+    pub name: Name,
+    /// The person's address.
+    pub email: Email,
+    /// The firm, for the portal's banner.
+    pub firm: Name,
+    /// What is audited; without one everything.
+    #[serde(default)]
+    pub period: Option<Period>,
+    /// From when on neither link nor login works.
+    pub expires_at: Timestamp,
+    /// How far the invitation has come.
+    pub status: AuditorStatus,
+    /// The hash of the newest link's secret; none once it was used.
+    #[serde(skip)]
+    pub link: Option<Hash>,
+    /// The password's hash.
+    #[serde(skip)]
+    pub password: Option<PasswordHash>,
+    /// How many logins failed since the last that did not.
+    #[serde(skip)]
+    pub failures: u32,
+    /// Until when logins are refused.
+    #[serde(skip)]
+    pub locked_until: Option<Timestamp>,
+}
+
+/// What an auditor says to an audit request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Answer {
+    /// Nothing yet.
+    Open,
+    /// It is as it should be.
+    Approved,
+    /// It is not.
+    Flagged,
+}
+
+impl Answer {
+    /// The name it is stored and shown under.
+    pub fn id(self) -> &'static str {
+        match self {
+            Answer::Open => "OPEN",
+            Answer::Approved => "APPROVED",
+            Answer::Flagged => "FLAGGED",
+        }
+    }
+}
+
+/// A request put to one auditor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRequest {
+    /// Its id.
+    pub id: Id,
+    /// Whose it is.
+    pub organization: Id,
+    /// To whom it is put.
+    pub auditor: Id,
+    /// What it is about.
+    pub title: Name,
+    /// What the auditor says.
+    pub state: Answer,
+}
+
+/// A portal session of an auditor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Its id.
+    pub id: Id,
+    /// Of which organization the portal is.
+    pub organization: Id,
+    /// Whose session it is.
+    pub auditor: Id,
+    /// The hash of its secret.
+    pub token: Hash,
+    /// From when on it does not work.
+    pub expires_at: Timestamp,
+}
+
 /// A kind of row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // each is described with its row
@@ -443,11 +354,23 @@ pub enum Kind {
     Member,
     Guest,
     Invitation,
+    Auditor,
+    AuditRequest,
+    Session,
 }
 
 impl Kind {
     /// All kinds, those first that others refer to.
-    pub const ALL: [Kind; 5] = [Kind::Organization, Kind::Project, Kind::Member, Kind::Guest, Kind::Invitation];
+    pub const ALL: [Kind; 8] = [
+        Kind::Organization,
+        Kind::Project,
+        Kind::Member,
+        Kind::Guest,
+        Kind::Invitation,
+        Kind::Auditor,
+        Kind::AuditRequest,
+        Kind::Session,
+    ];
 
     /// The name it is stored and shown under.
     pub fn id(self) -> &'static str {
@@ -457,6 +380,9 @@ impl Kind {
             Kind::Member => "member",
             Kind::Guest => "guest",
             Kind::Invitation => "invitation",
+            Kind::Auditor => "auditor",
+            Kind::AuditRequest => "audit request",
+            Kind::Session => "session",
         }
     }
 
@@ -469,6 +395,10 @@ impl Kind {
             Kind::Member => grc::member(&id),
             Kind::Guest => grc::guest(&id),
             Kind::Invitation => grc::invitation(&id),
+            Kind::Auditor => grc::auditor(&id),
+            Kind::AuditRequest => grc::audit_request(&id),
+            // No entity: nothing is decided about sessions.
+            Kind::Session => EntityUid::unchecked("Grc::Session", id),
         }
     }
 }
@@ -483,6 +413,10 @@ pub enum Row {
     Member(Member),
     Guest(Guest),
     Invitation(Invitation),
+    Auditor(Auditor),
+    AuditRequest(AuditRequest),
+    #[serde(skip)]
+    Session(Session),
 }
 
 impl Row {
@@ -494,6 +428,9 @@ impl Row {
             Row::Member(_) => Kind::Member,
             Row::Guest(_) => Kind::Guest,
             Row::Invitation(_) => Kind::Invitation,
+            Row::Auditor(_) => Kind::Auditor,
+            Row::AuditRequest(_) => Kind::AuditRequest,
+            Row::Session(_) => Kind::Session,
         }
     }
 
@@ -505,6 +442,9 @@ impl Row {
             Row::Member(row) => row.id,
             Row::Guest(row) => row.id,
             Row::Invitation(row) => row.id,
+            Row::Auditor(row) => row.id,
+            Row::AuditRequest(row) => row.id,
+            Row::Session(row) => row.id,
         }
     }
 
@@ -516,6 +456,9 @@ impl Row {
             Row::Member(row) => row.organization,
             Row::Guest(row) => row.organization,
             Row::Invitation(row) => row.organization,
+            Row::Auditor(row) => row.organization,
+            Row::AuditRequest(row) => row.organization,
+            Row::Session(row) => row.organization,
         }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bailiwick::grc::Role;
 use bailiwick::store::{
-    Changed, Entry, Filter, Guest, Hash, Id, Invitation, InvitationState, Inviter, Kind, Member, Obstacle,
-    Organization, Plan, Private, Project, Recorded, Row, Store, Target, Writing, Written,
+    Answer, AuditRequest, Auditor, AuditorStatus, Changed, Entry, Filter, Guest, Hash, Id, Invitation, InvitationState,
+    Inviter, Kind, Member, Obstacle, Organization, PasswordHash, Period, Plan, Private, Project, Recorded, Row,
+    Session, Store, Target, Writing, Written,
 };
 use bailiwick::Timestamp;
 
@@ -357,6 +358,69 @@ fn nothing_refers_to_another_organizations_or_to_nothing() {
             assert_eq!(edit(&mut *store.write().unwrap(), 23, links), expected);
         });
     }
+}
+
+#[test]
+fn auditors_requests_and_sessions_keep_to_their_organization() {
+    on_both(|store| {
+        filled(&*store);
+        let mut tx = store.write().unwrap();
+        let tx = &mut *tx;
+        let auditor = |n: u128, organization: u128| Auditor {
+            id: id(n),
+            organization: id(organization),
+            name: name("Aud Itor"),
+            email: email("aud@firm.test"),
+            firm: name("Firm"),
+            period: Some(Period { from: at(1), to: at(2) }),
+            expires_at: at(9),
+            status: AuditorStatus::Pending,
+            link: Some(Hash::from_bytes([3; 32])),
+            password: None,
+            failures: 0,
+            locked_until: None,
+        };
+        let first = auditor(61, 1);
+        tx.insert(&Row::Auditor(first.clone())).unwrap().unwrap();
+        assert_eq!(tx.insert(&Row::Auditor(auditor(62, 1))).unwrap(), Err(Obstacle::Taken));
+        assert_eq!(tx.insert(&Row::Auditor(auditor(62, 2))).unwrap(), Ok(()));
+        assert_eq!(tx.insert(&Row::Auditor(auditor(63, 99))).unwrap(), Err(Obstacle::Misplaced));
+        let active = Auditor {
+            status: AuditorStatus::Active,
+            link: None,
+            password: Some(PasswordHash::new("$argon2id$")),
+            failures: 3,
+            locked_until: Some(at(4)),
+            ..first.clone()
+        };
+        let (old, new) = (Row::Auditor(first), Row::Auditor(active));
+        tx.replace(&old, &new).unwrap().unwrap();
+        assert_eq!(tx.replace(&old, &new).unwrap(), Err(Obstacle::Changed));
+        assert_eq!(stored(tx, Kind::Auditor, 61), new);
+        // One that is active is in nobody's way.
+        assert_eq!(tx.insert(&Row::Auditor(auditor(64, 1))).unwrap(), Ok(()));
+
+        let request = |organization: u128, state| {
+            let (id, organization, auditor) = (id(71), id(organization), id(61));
+            Row::AuditRequest(AuditRequest { id, organization, auditor, title: name("Title"), state })
+        };
+        assert_eq!(tx.insert(&request(2, Answer::Open)).unwrap(), Err(Obstacle::Misplaced));
+        tx.insert(&request(1, Answer::Open)).unwrap().unwrap();
+        let (open, approved) = (request(1, Answer::Open), request(1, Answer::Approved));
+        tx.replace(&open, &approved).unwrap().unwrap();
+        assert_eq!(tx.replace(&open, &approved).unwrap(), Err(Obstacle::Changed));
+        assert_eq!(stored(tx, Kind::AuditRequest, 71), approved);
+
+        let session = |organization: u128| {
+            let (id, organization, auditor) = (id(81), id(organization), id(61));
+            Row::Session(Session { id, organization, auditor, token: Hash::from_bytes([5; 32]), expires_at: at(7) })
+        };
+        assert_eq!(tx.insert(&session(2)).unwrap(), Err(Obstacle::Misplaced));
+        tx.insert(&session(1)).unwrap().unwrap();
+        assert_eq!(stored(tx, Kind::Session, 81), session(1));
+        tx.remove(&session(1)).unwrap().unwrap();
+        assert_eq!(tx.remove(&session(1)).unwrap(), Err(Obstacle::Changed));
+    });
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn a_later_version_and_a_truncated_file_are_typed_errors() {
     drop(connection);
     assert!(matches!(Sqlite::open(&folder.file()), Err(StoreError::Newer { version: 99, .. })));
     let connection = rusqlite::Connection::open(folder.file()).unwrap();
-    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.pragma_update(None, "user_version", 2).unwrap();
     drop(connection);
     assert!(Sqlite::open(&folder.file()).is_ok());
 

@@ -1,6 +1,7 @@
 //! Tests of the directory, in a binary of their own.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod auditors;
 #[cfg(feature = "cli")]
 mod cli;
 mod commands;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use bailiwick::directory::{Actor, Command, DirectoryError, Secret};
 use bailiwick::grc::Role;
-use bailiwick::store::{Filter, Id, Kind, Memory, Plan, Row, Store};
-use bailiwick::{Authorizer, Entity};
+use bailiwick::store::{Filter, Id, Kind, Memory, Period, Plan, Row, Store};
+use bailiwick::{Authorizer, Entity, Timestamp};
 
-use crate::world::{email, id, name, sqlite, Folder, World, DAY, EPOCH, PLAN};
+use crate::world::{email, id, name, sqlite, Folder, World, DAY, EPOCH, PLAN, START};
 
 /// The ids there are, as memory has them.
 #[derive(Default)]
@@ -77,7 +77,11 @@ fn command(random: &mut fastrand::Rng, ids: &Ids, links: &[Secret]) -> (Actor, C
     };
     let (technician, client) = one_of(random, &ids.with_client, (member, organization));
     let (colleague, of_theirs) = one_of(random, &ids.with_project, (member, project));
-    let command = match random.u32(0..100) {
+    let auditor = ids.pick(random, Kind::Auditor);
+    let request = ids.pick(random, Kind::AuditRequest);
+    let hour = 3_600_000;
+    let at = |hours: i64| Timestamp::from_millis(START + hours * hour).unwrap();
+    let command = match random.u32(0..112) {
         0 => Command::CreateOrganization { name: name("Acme"), plan, email: address, role: Role::Owner },
         1..=2 => Command::CreateClientOrganization {
             msp: organization,
@@ -113,6 +117,20 @@ fn command(random: &mut fastrand::Rng, ids: &Ids, links: &[Secret]) -> (Actor, C
         95..=96 => Command::DeactivateGuest { guest },
         97 => Command::ReactivateGuest { guest },
         98 => Command::RemoveGuest { guest },
+        99..=102 => {
+            let period = random.bool().then(|| Period { from: at(random.i64(0..9)), to: at(random.i64(0..9)) });
+            let expires_at = at(random.i64(0..24 * 400));
+            let (name, firm) = (name("Aud"), name("Firm"));
+            Command::InviteAuditor { organization, name, email: address, firm, period, expires_at }
+        }
+        103 => Command::ResendAuditorInvitation { auditor },
+        104 => Command::RevokeAuditor { auditor },
+        105..=106 => Command::CreateAuditRequest { organization, auditor, title: name("Title") },
+        107..=110 => {
+            let (approve, flag) = (Command::ApproveAuditRequest { request }, Command::FlagAuditRequest { request });
+            let command = if random.bool() { approve } else { flag };
+            return (Actor::Auditor(auditor), command);
+        }
         _ => Command::EraseTexts { number: random.u64(0..200), place: random.u32(0..2) },
     };
     let actor = match random.u8(0..10) {
@@ -207,7 +225,7 @@ fn random_commands_leave_memory_and_sqlite_equal_and_the_snapshot_as_it_is_loade
     assert!(missing.is_empty(), "never met: {missing:?} among {met:#?}");
 }
 
-const EVERY: [&str; 41] = [
+const EVERY: [&str; 46] = [
     "createOrganization done",
     "createClientOrganization done",
     "setPlan done",
@@ -236,6 +254,11 @@ const EVERY: [&str; 41] = [
     "reactivateGuest done",
     "removeGuest done",
     "eraseTexts done",
+    "inviteAuditor done",
+    "resendAuditorInvitation done",
+    "revokeAuditor done",
+    "createAuditRequest done",
+    "period",
     "replayed",
     "key reused",
     "denied",

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bailiwick::directory::{Actor, Command, Delivery, Directory, DirectoryError, Message, Outcome, Sender};
+use bailiwick::directory::{Actor, Command, Delivery, Directory, DirectoryError, Message, Outcome, Secret, Sender};
 use bailiwick::grc::Role;
-use bailiwick::store::{Email, Filter, Id, Kind, Logged, Name, Plan, Sqlite, StoreError, Target};
+use bailiwick::store::{Email, Filter, Id, Logged, Name, Period, Plan, Sqlite, StoreError, Target};
 use bailiwick::{EntityUid, Timestamp};
 use clap::Subcommand;
 use serde_json::json;
@@ -198,6 +198,38 @@ enum What {
     ReactivateGuest { guest: Of },
     /// Remove a guest for good
     RemoveGuest { guest: Of },
+    /// Show an organization's auditors, and the log of their invitations
+    Auditors { organization: Of },
+    /// Invite an external auditor
+    InviteAuditor {
+        organization: Of,
+        name: Name,
+        email: Email,
+        firm: Name,
+        /// From when on neither link nor login works
+        #[arg(long, value_parser = instant)]
+        expires_at: Timestamp,
+        /// The first instant of the audit period
+        #[arg(long, value_parser = instant, requires = "period_to")]
+        period_from: Option<Timestamp>,
+        /// The last instant of the audit period
+        #[arg(long, value_parser = instant, requires = "period_from")]
+        period_to: Option<Timestamp>,
+    },
+    /// Make a new link for an auditor
+    ResendAuditorInvitation { auditor: Of },
+    /// End an auditor's link, login and sessions for good
+    RevokeAuditor { auditor: Of },
+    /// Set an auditor's password; standard input has the link's token on its first line, the password on the second
+    SetPassword,
+    /// Begin an auditor's session; the password is read from standard input
+    LogIn { auditor: Of },
+    /// Put a request to an auditor
+    CreateAuditRequest { organization: Of, auditor: Of, title: Name },
+    /// Approve an audit request, as the auditor
+    ApproveAuditRequest { request: Of },
+    /// Flag an audit request, as the auditor
+    FlagAuditRequest { request: Of },
     /// Erase the names and addresses beside an entry of the journal, such as 12.0
     EraseTexts { entry: String },
 }
@@ -222,11 +254,14 @@ impl Args {
     fn actor(&self) -> Result<Actor, String> {
         match (&self.actor, self.operator) {
             (None, true) => Ok(Actor::Operator),
-            (Some(uid), _) if uid.type_name() == "Grc::Member" => {
+            (Some(uid), _) => {
                 let id = uid.id().parse().map_err(|e: bailiwick::store::IdError| e.to_string())?;
-                Ok(Actor::Member(id))
+                match uid.type_name() {
+                    "Grc::Member" => Ok(Actor::Member(id)),
+                    "Grc::Auditor" => Ok(Actor::Auditor(id)),
+                    _ => Err(format!("`{uid}` is no member and no auditor")),
+                }
             }
-            (Some(uid), _) => Err(format!("`{uid}` is no member")),
             (None, false) => Err("`--actor UID` or `--operator` is missing".into()),
         }
     }
@@ -237,8 +272,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> std::io::Result<u8> {
         Ok(code) => Ok(code),
         Err(Failed::Input(message)) => Ok(unusable(&message)),
         Err(Failed::Directory(error)) => {
-            let refused =
-                matches!(error, DirectoryError::Denied(_) | DirectoryError::Refused(_) | DirectoryError::Link);
+            let refused = matches!(
+                error,
+                DirectoryError::Denied(_) | DirectoryError::Refused(_) | DirectoryError::Link | DirectoryError::Login
+            );
             unusable(&error);
             Ok(if refused { 1 } else { 2 })
         }
@@ -362,6 +399,33 @@ fn carry_out(args: &Args, out: &mut dyn Write) -> std::io::Result<Result<u8, Fai
                 writeln!(out, "{warning} by {}; After update {}", billing.overage, money(after))?;
             }
         }
+        What::Auditors { organization } => {
+            let found = ok!(directory.auditors(&ok!(args.actor()), organization.0));
+            for auditor in &found.auditors {
+                match json {
+                    true => writeln!(out, "{}", json!({"auditor": auditor}))?,
+                    false => {
+                        let (name, email, firm) =
+                            (auditor.name.as_str(), auditor.email.as_str(), auditor.firm.as_str());
+                        let (status, until) = (auditor.status.id(), auditor.expires_at);
+                        writeln!(out, "Auditor {} {name} {email}, {firm}, {status}, until {until}", auditor.id)?;
+                    }
+                }
+            }
+            found.log.iter().try_for_each(|logged| entry(out, logged, json))?;
+        }
+        What::LogIn { auditor } => {
+            let password = Secret::new(ok!(line()));
+            let session = ok!(directory.log_in(auditor.0, &password));
+            match json {
+                true => writeln!(
+                    out,
+                    "{}",
+                    json!({"token": session.token.expose(), "expires_at": session.expires_at.to_string()})
+                )?,
+                false => writeln!(out, "session until {}: {}", session.expires_at, session.token.expose())?,
+            }
+        }
         What::Journal { organization, target, by, from, until } => {
             let filter = Filter {
                 organization: organization.map(|of| of.0),
@@ -377,7 +441,7 @@ fn carry_out(args: &Args, out: &mut dyn Write) -> std::io::Result<Result<u8, Fai
         what => {
             let command = ok!(command(what));
             let actor = match command {
-                Command::AcceptInvitation { .. } => Actor::Bearer,
+                Command::AcceptInvitation { .. } | Command::SetPassword { .. } => Actor::Bearer,
                 _ => ok!(args.actor()),
             };
             let key = match &args.key {
@@ -390,6 +454,13 @@ fn carry_out(args: &Args, out: &mut dyn Write) -> std::io::Result<Result<u8, Fai
         }
     }
     Ok(Ok(0))
+}
+
+/// A line of standard input.
+fn line() -> Result<String, String> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|e| format!("standard input cannot be read: {e}"))?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn command(what: &What) -> Result<Command, String> {
@@ -407,11 +478,7 @@ fn command(what: &What) -> Result<Command, String> {
         What::InviteGuest { project, email } => Command::InviteGuest { project: project.0, email: email.clone() },
         What::ResendInvitation { invitation } => Command::ResendInvitation { invitation: invitation.0 },
         What::CancelInvitation { invitation } => Command::CancelInvitation { invitation: invitation.0 },
-        What::AcceptInvitation => {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).map_err(|e| format!("standard input cannot be read: {e}"))?;
-            Command::AcceptInvitation { link: bailiwick::directory::Secret::new(line.trim()) }
-        }
+        What::AcceptInvitation => Command::AcceptInvitation { link: Secret::new(line()?) },
         What::ChangeRole { member, role } => Command::ChangeRole { member: member.0, role: *role },
         What::DeactivateMember { member } => Command::DeactivateMember { member: member.0 },
         What::ReactivateMember { member } => Command::ReactivateMember { member: member.0 },
@@ -439,6 +506,19 @@ fn command(what: &What) -> Result<Command, String> {
         What::DeactivateGuest { guest } => Command::DeactivateGuest { guest: guest.0 },
         What::ReactivateGuest { guest } => Command::ReactivateGuest { guest: guest.0 },
         What::RemoveGuest { guest } => Command::RemoveGuest { guest: guest.0 },
+        What::InviteAuditor { organization, name, email, firm, expires_at, period_from, period_to } => {
+            let period = period_from.zip(*period_to).map(|(from, to)| Period { from, to });
+            let (organization, name, firm) = (organization.0, name.clone(), firm.clone());
+            Command::InviteAuditor { organization, name, email: email.clone(), firm, period, expires_at: *expires_at }
+        }
+        What::ResendAuditorInvitation { auditor } => Command::ResendAuditorInvitation { auditor: auditor.0 },
+        What::RevokeAuditor { auditor } => Command::RevokeAuditor { auditor: auditor.0 },
+        What::SetPassword => Command::SetPassword { link: Secret::new(line()?), password: Secret::new(line()?) },
+        What::CreateAuditRequest { organization, auditor, title } => {
+            Command::CreateAuditRequest { organization: organization.0, auditor: auditor.0, title: title.clone() }
+        }
+        What::ApproveAuditRequest { request } => Command::ApproveAuditRequest { request: request.0 },
+        What::FlagAuditRequest { request } => Command::FlagAuditRequest { request: request.0 },
         What::EraseTexts { entry } => {
             let parts = entry.split_once('.').and_then(|(n, p)| Some((n.parse().ok()?, p.parse().ok()?)));
             let (number, place) = parts.ok_or("an entry is named as the journal does, such as 12.0")?;
@@ -451,7 +531,7 @@ fn command(what: &What) -> Result<Command, String> {
 fn told(out: &mut dyn Write, outcome: &Outcome, sent: Option<(String, String)>, json: bool) -> std::io::Result<()> {
     let target = outcome.target().map(|uid| uid.to_string());
     if json {
-        let invitation = outcome.invitation().map(|id| Kind::Invitation.uid(id).to_string());
+        let invitation = outcome.invitation().map(|id| id.to_string());
         let link = sent.map(|(address, link)| json!({"address": address, "token": link}));
         let whole = json!({"revision": outcome.revision().number, "target": target, "invitation": invitation,
             "without_seat": outcome.without_seat(), "replayed": outcome.replayed(), "link": link});

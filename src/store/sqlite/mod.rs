@@ -15,7 +15,7 @@ use super::{Reading, Store, StoreError, Writing};
 const APPLICATION: i64 = 0x6277_6b31;
 
 /// What brings a file from one version to the next, in order.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("auditors.sql")];
 
 /// How long a transaction waits for another process's to end.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,13 +9,17 @@ use crate::model::grc::Role;
 use crate::model::Timestamp;
 use crate::store::chain::{Entry, Filter, Logged, Private};
 use crate::store::rows::{
-    Email, Guest, Hash, Id, Invitation, InvitationState, Inviter, Kind, Member, Name, Organization, Plan, Project, Row,
-    Target,
+    Answer, AuditRequest, Auditor, AuditorStatus, Guest, Invitation, InvitationState, Inviter, Kind, Member,
+    Organization, PasswordHash, Period, Plan, Project, Row, Session, Target,
 };
+use crate::store::values::{Email, Hash, Id, Name};
 use crate::store::{Head, Reading, Recorded, StoreError, Visit};
 
 const MEMBER: &str = "id, organization, email, role, active, compliance_team, contributor, mfa_locked_at, mfa_reset";
 const INVITATION: &str = "id, organization, project, role, email, inviter, inviter_id, state, expires_at, link";
+
+const AUDITOR: &str = "id, organization, name, email, firm, period_from, period_to, expires_at, status, link, password,
+  failures, locked_until";
 
 /// The columns of a kind, in the order they are read in, and its table.
 fn columns(kind: Kind) -> (&'static str, &'static str) {
@@ -25,6 +29,9 @@ fn columns(kind: Kind) -> (&'static str, &'static str) {
         Kind::Member => (MEMBER, "members"),
         Kind::Guest => ("id, organization, project, email, active", "guests"),
         Kind::Invitation => (INVITATION, "invitations"),
+        Kind::Auditor => (AUDITOR, "auditors"),
+        Kind::AuditRequest => ("id, organization, auditor, title, state", "audit_requests"),
+        Kind::Session => ("id, organization, auditor, token, expires_at", "sessions"),
     }
 }
 
@@ -93,6 +100,52 @@ fn row_of(kind: Kind, row: Columns<'_>) -> Result<Row, StoreError> {
             active: flag(4)?,
         }),
         Kind::Invitation => Row::Invitation(invitation(row)?),
+        Kind::Auditor => Row::Auditor(auditor(row)?),
+        Kind::AuditRequest => Row::AuditRequest(AuditRequest {
+            id: id(row, 0)?,
+            organization: id(row, 1)?,
+            auditor: id(row, 2)?,
+            title: read(row, 3, "a title")?,
+            state: match text(row, 4)? {
+                "OPEN" => Answer::Open,
+                "APPROVED" => Answer::Approved,
+                "FLAGGED" => Answer::Flagged,
+                _ => return Err(damaged("a state")),
+            },
+        }),
+        Kind::Session => Row::Session(Session {
+            id: id(row, 0)?,
+            organization: id(row, 1)?,
+            auditor: id(row, 2)?,
+            token: hash(row, 3)?,
+            expires_at: instant(row.get(4).map_err(failed)?)?,
+        }),
+    })
+}
+
+fn instant_or_none(row: Columns<'_>, at: usize) -> Result<Option<Timestamp>, StoreError> {
+    row.get::<_, Option<i64>>(at).map_err(failed)?.map(instant).transpose()
+}
+
+fn auditor(row: Columns<'_>) -> Result<Auditor, StoreError> {
+    let status = text(row, 8)?;
+    let period = match (instant_or_none(row, 5)?, instant_or_none(row, 6)?) {
+        (Some(from), Some(to)) => Some(Period { from, to }),
+        _ => None,
+    };
+    Ok(Auditor {
+        id: id(row, 0)?,
+        organization: id(row, 1)?,
+        name: read(row, 2, "a name")?,
+        email: read(row, 3, "an address")?,
+        firm: read(row, 4, "a name")?,
+        period,
+        expires_at: instant(row.get(7).map_err(failed)?)?,
+        status: AuditorStatus::ALL.into_iter().find(|own| own.id() == status).ok_or_else(|| damaged("a status"))?,
+        link: row.get::<_, Option<[u8; 32]>>(9).map_err(failed)?.map(Hash::from_bytes),
+        password: row.get::<_, Option<String>>(10).map_err(failed)?.map(PasswordHash::new),
+        failures: row.get(11).map_err(failed)?,
+        locked_until: instant_or_none(row, 12)?,
     })
 }
 

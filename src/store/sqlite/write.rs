@@ -6,7 +6,8 @@ use rusqlite::{params, ErrorCode, Params};
 
 use super::{damaged, failed, Tx};
 use crate::store::chain::{self, Entry};
-use crate::store::rows::{Guest, Hash, Id, Invitation, Inviter, Member, Organization, Row, Target};
+use crate::store::rows::{Auditor, Guest, Invitation, Inviter, Member, Organization, PasswordHash, Row, Target};
+use crate::store::values::{Hash, Id};
 use crate::store::{Changed, Head, Obstacle, Reading, Recorded, StoreError, Writing, Written};
 
 /// Whether the organization `?1` has, besides the member `?2`, somebody who must remain once that one, whose role was
@@ -268,6 +269,52 @@ impl Tx<'_> {
         )
     }
 
+    fn insert_auditor(&self, row: &Auditor) -> Result<Written, StoreError> {
+        self.one(
+            "INSERT INTO auditors (id, organization, name, email, email_folded, firm, period_from, period_to,
+               expires_at, status, link, password, failures, locked_until)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            params![
+                row.id.bytes(),
+                row.organization.bytes(),
+                row.name.as_str(),
+                row.email.as_str(),
+                row.email.folded(),
+                row.firm.as_str(),
+                row.period.map(|period| period.from.millis()),
+                row.period.map(|period| period.to.millis()),
+                row.expires_at.millis(),
+                row.status.id(),
+                link(&row.link),
+                row.password.as_ref().map(PasswordHash::as_str),
+                row.failures,
+                row.locked_until.map(|at| at.millis()),
+            ],
+            Obstacle::Changed,
+        )
+    }
+
+    fn replace_auditor(&self, old: &Auditor, new: &Auditor) -> Result<Written, StoreError> {
+        self.one(
+            "UPDATE auditors SET status = ?2, link = ?3, password = ?4, failures = ?5, locked_until = ?6
+             WHERE id = ?1 AND status = ?7 AND link IS ?8 AND password IS ?9 AND failures = ?10 AND locked_until IS ?11",
+            params![
+                old.id.bytes(),
+                new.status.id(),
+                link(&new.link),
+                new.password.as_ref().map(PasswordHash::as_str),
+                new.failures,
+                new.locked_until.map(|at| at.millis()),
+                old.status.id(),
+                link(&old.link),
+                old.password.as_ref().map(PasswordHash::as_str),
+                old.failures,
+                old.locked_until.map(|at| at.millis()),
+            ],
+            Obstacle::Changed,
+        )
+    }
+
     fn remove_guest(&self, old: &Guest) -> Result<Written, StoreError> {
         self.one(
             "DELETE FROM guests WHERE id = ?1 AND active = ?2",
@@ -313,6 +360,29 @@ impl Writing for Tx<'_> {
                 ],
                 Obstacle::Changed,
             ),
+            Row::Auditor(row) => self.insert_auditor(row),
+            Row::AuditRequest(row) => self.one(
+                "INSERT INTO audit_requests (id, organization, auditor, title, state) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    row.id.bytes(),
+                    row.organization.bytes(),
+                    row.auditor.bytes(),
+                    row.title.as_str(),
+                    row.state.id()
+                ],
+                Obstacle::Changed,
+            ),
+            Row::Session(row) => self.one(
+                "INSERT INTO sessions (id, organization, auditor, token, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    row.id.bytes(),
+                    row.organization.bytes(),
+                    row.auditor.bytes(),
+                    row.token.bytes(),
+                    row.expires_at.millis()
+                ],
+                Obstacle::Changed,
+            ),
             Row::Invitation(row) => {
                 let ((project, role), (by, by_id)) = (parts(row.target), inviter(row.inviter));
                 self.one(
@@ -353,6 +423,12 @@ impl Writing for Tx<'_> {
                 Obstacle::Changed,
             ),
             (Row::Invitation(old), Row::Invitation(new)) => self.replace_invitation(old, new),
+            (Row::Auditor(old), Row::Auditor(new)) => self.replace_auditor(old, new),
+            (Row::AuditRequest(old), Row::AuditRequest(new)) => self.one(
+                "UPDATE audit_requests SET state = ?3 WHERE id = ?1 AND state = ?2",
+                params![old.id.bytes(), old.state.id(), new.state.id()],
+                Obstacle::Changed,
+            ),
             _ => Ok(Err(Obstacle::Changed)),
         }
     }
@@ -361,6 +437,7 @@ impl Writing for Tx<'_> {
         match old {
             Row::Member(old) => self.remove_member(old),
             Row::Guest(old) => self.remove_guest(old),
+            Row::Session(old) => self.one("DELETE FROM sessions WHERE id = ?1", [old.id.bytes()], Obstacle::Changed),
             _ => Ok(Err(Obstacle::Changed)),
         }
     }

@@ -1,0 +1,181 @@
+//! The auditors' portal: opening a link, logging in, sessions. What is wrong with a link, a password or a session is
+//! not told.
+
+use super::command::{Actor, Command};
+use super::error::DirectoryError;
+use super::secret::{self, Secret, Token};
+use super::work::Work;
+use super::Directory;
+use crate::loader;
+use crate::model::{Revision, Timestamp};
+use crate::store::{Auditor, AuditorStatus, Changed, Id, Kind, Name, Row, Session};
+
+/// How many logins may fail before the next is refused for a time.
+const FAILURES: u32 = 5;
+/// For how long, the first time; each further failure doubles it.
+const LOCK: i64 = 60_000;
+/// How often it is doubled at most: to about 17 hours.
+const DOUBLINGS: u32 = 10;
+/// How long a session works.
+const SESSION: i64 = 12 * 60 * 60 * 1000;
+
+/// What `/audit/{token}` shows before anybody has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenedLink {
+    /// The auditor: logging in names it.
+    pub auditor: Id,
+    /// Whose auditor.
+    pub organization: Id,
+    /// The auditor's name.
+    pub name: Name,
+    /// The firm, for the banner.
+    pub firm: Name,
+    /// Whether a password was set: then the auditor logs in, and otherwise sets one.
+    pub has_password: bool,
+}
+
+/// A session that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenedSession {
+    /// What the auditor's browser keeps.
+    pub token: Secret,
+    /// From when on it does not work.
+    pub expires_at: Timestamp,
+    /// The revision that it led to.
+    pub revision: Revision,
+}
+
+fn may_log_in(row: &Auditor, now: Timestamp) -> bool {
+    row.status == AuditorStatus::Active && now < row.expires_at && row.locked_until.is_none_or(|until| now >= until)
+}
+
+impl Directory {
+    fn auditor(&self, id: Id) -> Result<Option<Auditor>, DirectoryError> {
+        match self.store.read()?.get(Kind::Auditor, id)? {
+            Some(Row::Auditor(row)) => Ok(Some(row)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What a link shows. Opening it, however often, uses nothing up: setting the password does.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Link`] when it does not work, whatever the reason.
+    pub fn open_link(&self, link: &Secret) -> Result<OpenedLink, DirectoryError> {
+        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let token = Token::read(link).ok_or(DirectoryError::Link)?;
+        let row = self.auditor(token.id())?;
+        let right = token.is(row.as_ref().and_then(|row| row.link.as_ref()));
+        let usable = |row: &Auditor| right && row.status != AuditorStatus::Revoked && now < row.expires_at;
+        let row = row.filter(usable).ok_or(DirectoryError::Link)?;
+        Ok(OpenedLink {
+            auditor: row.id,
+            organization: row.organization,
+            name: row.name,
+            firm: row.firm,
+            has_password: row.password.is_some(),
+        })
+    }
+
+    /// Begins a session of an auditor who knows the password.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Login`] when it does not work, whatever the reason; five in a row, and logins of this auditor
+    /// are refused for a minute, which doubles with each further one.
+    pub fn log_in(&self, auditor: Id, password: &Secret) -> Result<OpenedSession, DirectoryError> {
+        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let before = self.auditor(auditor)?;
+        let hash = before.as_ref().filter(|row| may_log_in(row, now)).and_then(|row| row.password.clone());
+        // Hashing takes its time outside the transaction, and as long where there is nothing to compare with.
+        let right = secret::is_password(password, hash.as_ref());
+        let Some(hash) = hash else { return Err(DirectoryError::Login) };
+
+        let actor = Actor::Bearer;
+        let command = Command::LogIn { auditor };
+        let _writing = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tx = self.store.write()?;
+        let state = self.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
+        let mut work = Work::new(self, tx, &state, &actor, &command, now);
+        let old = work.auditor(auditor)?;
+        // What was compared with must still be the password: a new one, a lock or a revocation may have come.
+        if !may_log_in(&old, now) || old.password.as_ref() != Some(&hash) {
+            return Err(DirectoryError::Login);
+        }
+        let session = if right {
+            Some(begin(&mut work, old)?)
+        } else {
+            fail(&mut work, old)?;
+            None
+        };
+        let Work { mut tx, changed, entries, .. } = work;
+        let head = tx.append(&entries, Changed::Rows(&changed))?;
+        let snapshot = loader::apply(&state, &mut *tx, &changed)?.at(head.revision());
+        tx.commit()?;
+        self.publish(&state, snapshot);
+        let (token, expires_at) = session.ok_or(DirectoryError::Login)?;
+        Ok(OpenedSession { token, expires_at, revision: head.revision() })
+    }
+
+    /// Whose session a token is of, read from the store: a session that was ended is none at once.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Login`] when it does not work, whatever the reason.
+    pub fn session(&self, token: &Secret) -> Result<Actor, DirectoryError> {
+        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let (session, auditor) = self.find_session(token)?;
+        match auditor.status == AuditorStatus::Active && now < auditor.expires_at && now < session.expires_at {
+            true => Ok(Actor::Auditor(auditor.id)),
+            false => Err(DirectoryError::Login),
+        }
+    }
+
+    fn find_session(&self, token: &Secret) -> Result<(Session, Auditor), DirectoryError> {
+        let token = Token::read(token).ok_or(DirectoryError::Login)?;
+        let session = match self.store.read()?.get(Kind::Session, token.id())? {
+            Some(Row::Session(session)) => Some(session),
+            _ => None,
+        };
+        let right = token.is(session.as_ref().map(|session| &session.token));
+        let session = session.filter(|_| right).ok_or(DirectoryError::Login)?;
+        let auditor = self.auditor(session.auditor)?.ok_or(DirectoryError::Login)?;
+        Ok((session, auditor))
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Login`] when there is none.
+    pub fn log_out(&self, token: &Secret) -> Result<(), DirectoryError> {
+        let (session, _) = self.find_session(token)?;
+        let _writing = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tx = self.store.write()?;
+        // No revision: nothing that is decided or journaled depends on it.
+        tx.remove(&Row::Session(session))?.map_err(|_| DirectoryError::Login)?;
+        Ok(tx.commit()?)
+    }
+}
+
+fn begin(work: &mut Work<'_>, old: Auditor) -> Result<(Secret, Timestamp), DirectoryError> {
+    let id = work.new_id()?;
+    let token = work.token(id)?;
+    let until = Timestamp::from_millis(work.now.millis().saturating_add(SESSION)).unwrap_or(Timestamp::MAX);
+    let expires_at = until.min(old.expires_at);
+    let session = Session { id, organization: old.organization, auditor: old.id, token: token.hash(), expires_at };
+    let inserted = work.tx.insert(&Row::Session(session))?;
+    inserted.map_err(|_| DirectoryError::Login)?;
+    work.act_as(&old);
+    let new = Auditor { failures: 0, locked_until: None, ..old.clone() };
+    work.change_or_log("logIn", &Row::Auditor(old), &Row::Auditor(new))?;
+    Ok((token.secret(), expires_at))
+}
+
+fn fail(work: &mut Work<'_>, old: Auditor) -> Result<(), DirectoryError> {
+    let failures = old.failures.saturating_add(1);
+    let times = failures.checked_sub(FAILURES).map(|times| times.min(DOUBLINGS));
+    let until = times.map(|times| work.now.millis().saturating_add(LOCK << times)).and_then(Timestamp::from_millis);
+    work.act_as(&old);
+    let new = Auditor { failures, locked_until: until.or(old.locked_until), ..old.clone() };
+    work.change_or_log("failLogIn", &Row::Auditor(old), &Row::Auditor(new))
+}
