@@ -69,6 +69,13 @@ pub struct Authorizer {
     latest: Latest,
     listener: Option<Box<Listener>>,
     shadow: Option<Shadow>,
+    freshness: Option<Arc<dyn Freshness>>,
+}
+
+/// Whether an authorizer can still show that it knows the newest entities.
+pub(crate) trait Freshness: Send + Sync {
+    /// The error to deny with, if it cannot.
+    fn check(&self) -> Result<(), DecisionError>;
 }
 
 impl Shadow {
@@ -100,6 +107,8 @@ pub struct Health {
     pub bundle: String,
     /// Whether its clock can be trusted now; without it requests that leave out `now` are denied.
     pub clock_ok: bool,
+    /// Whether it knows, or must be taken to know, the newest entities; otherwise everything is denied.
+    pub fresh: bool,
 }
 
 impl fmt::Debug for Authorizer {
@@ -118,6 +127,7 @@ pub struct Builder {
     clock: Box<dyn Clock>,
     listener: Option<Box<Listener>>,
     shadow: Option<Shadow>,
+    freshness: Option<Arc<dyn Freshness>>,
 }
 
 impl fmt::Debug for Builder {
@@ -189,6 +199,13 @@ impl Builder {
         self
     }
 
+    /// Denies everything while `freshness` says so.
+    #[allow(dead_code)] // without a directory nobody does
+    pub(crate) fn freshness(mut self, freshness: Arc<dyn Freshness>) -> Self {
+        self.freshness = Some(freshness);
+        self
+    }
+
     /// The authorizer.
     pub fn build(self) -> Authorizer {
         Authorizer {
@@ -197,6 +214,7 @@ impl Builder {
             latest: Latest::new(),
             listener: self.listener,
             shadow: self.shadow,
+            freshness: self.freshness,
         }
     }
 }
@@ -220,7 +238,8 @@ fn load(bundle: &Bundle, source: &dyn EntitySource) -> Result<Snapshot, RefreshE
 impl Authorizer {
     /// Begins to make one.
     pub fn builder() -> Builder {
-        Builder { linked: Linked::empty(Bundle::builtin()), clock: Box::new(SystemClock), listener: None, shadow: None }
+        let linked = Linked::empty(Bundle::builtin());
+        Builder { linked, clock: Box::new(SystemClock), listener: None, shadow: None, freshness: None }
     }
 
     /// Whether the request is allowed, and why.
@@ -232,18 +251,21 @@ impl Authorizer {
 
     /// As [`Authorizer::is_authorized`], into a decision whose buffers are used again.
     pub fn decide_into(&self, request: &Request, decision: &mut Decision) {
+        // Before the state is taken, which then is as new or newer.
+        let fresh = self.fresh();
         let state = self.state.load();
-        self.decide(&state, request, &|| self.now(), decision);
+        self.decide(&state, fresh, request, &|| self.now(), decision);
     }
 
     /// Decides all requests on one state and at one instant.
     pub fn is_authorized_many(&self, requests: &[Request]) -> Vec<Decision> {
+        let fresh = self.fresh();
         let state = self.state.load();
         let now = std::cell::OnceCell::new();
         let now = || now.get_or_init(|| self.now()).clone();
         let mut decisions = vec![Decision::default(); requests.len()];
         for (request, decision) in requests.iter().zip(&mut decisions) {
-            self.decide(&state, request, &now, decision);
+            self.decide(&state, fresh.clone(), request, &now, decision);
         }
         decisions
     }
@@ -251,13 +273,15 @@ impl Authorizer {
     fn decide(
         &self,
         state: &Linked,
+        fresh: Result<(), DecisionError>,
         request: &Request,
         now: &dyn Fn() -> Result<Timestamp, DecisionError>,
         decision: &mut Decision,
     ) {
-        match &self.shadow {
-            None => engine::decide(state, request, now, decision),
-            Some(shadow) => {
+        match (fresh, &self.shadow) {
+            (Err(stale), _) => engine::refuse(state, stale, decision),
+            (Ok(()), None) => engine::decide(state, request, now, decision),
+            (Ok(()), Some(shadow)) => {
                 // Both are decided at one instant.
                 let instant = std::cell::OnceCell::new();
                 let now = || instant.get_or_init(now).clone();
@@ -272,6 +296,12 @@ impl Authorizer {
 
     pub(crate) fn state(&self) -> Guard<Arc<Linked>> {
         self.state.load()
+    }
+
+    /// The error to answer everything with, if the entities may not be the newest.
+    #[inline]
+    pub(crate) fn fresh(&self) -> Result<(), DecisionError> {
+        self.freshness.as_ref().map_or(Ok(()), |freshness| freshness.check())
     }
 
     /// The present instant, never before the latest one seen: up to 2 s behind counts as that one, more is an error.
@@ -339,6 +369,12 @@ impl Authorizer {
         Ok(self.replace_state(next)?.snapshot().revision())
     }
 
+    /// Readies it for a process that was forked from the one that made it: see `Turn::renew`.
+    #[allow(dead_code)] // without a directory nobody does
+    pub(crate) fn renew(&self) {
+        self.state.renew();
+    }
+
     /// Puts what `next` makes of the current state in its place, and gives it.
     pub(crate) fn replace_state<E>(&self, next: impl FnOnce(&Linked) -> Result<Linked, E>) -> Result<Arc<Linked>, E> {
         self.state.replace(next)
@@ -367,6 +403,7 @@ impl Authorizer {
             revision: state.snapshot().revision(),
             bundle: state.bundle().version().to_owned(),
             clock_ok: self.now().is_ok(),
+            fresh: self.fresh().is_ok(),
         }
     }
 }

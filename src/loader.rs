@@ -271,8 +271,13 @@ pub(crate) fn follow(state: &Linked, tx: &mut dyn Reading) -> Result<Linked, Loa
     };
     match changed {
         Some(changed) => Ok(state.with_changed(apply(state, tx, &changed)?.at(head))),
-        None => Ok(Linked::new(state.bundle().clone(), load(state.bundle(), tx)?)?),
+        None => reload(state, tx),
     }
+}
+
+/// The state with all entities loaded anew.
+pub(crate) fn reload(state: &Linked, tx: &mut dyn Reading) -> Result<Linked, LoadError> {
+    Ok(Linked::new(state.bundle().clone(), load(state.bundle(), tx)?)?)
 }
 
 /// The state's entities with what rows now are in the place of what they were.

@@ -6,16 +6,39 @@ use std::sync::Arc;
 
 use super::sync::{ArcSwap, AtomicI64, Guard, Mutex, Ordering, PoisonError};
 
+/// What threads do one after the other.
+pub(crate) struct Turn(ArcSwap<Mutex<()>>);
+
+impl Turn {
+    pub(crate) fn new() -> Self {
+        Self(ArcSwap::from_pointee(Mutex::new(())))
+    }
+
+    /// Does `f` while nobody else does anything in turn.
+    pub(crate) fn take<R>(&self, f: impl FnOnce() -> R) -> R {
+        let lock = self.0.load_full();
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        f()
+    }
+
+    /// Forgets who has the turn: in a forked process that is a thread which is not there. To be called before anything
+    /// else is done in turn in that process.
+    #[allow(dead_code)] // without a directory nobody does
+    pub(crate) fn renew(&self) {
+        self.0.store(Arc::new(Mutex::new(())));
+    }
+}
+
 /// A state that is read while it is replaced.
 pub(crate) struct Publication<T> {
     current: ArcSwap<T>,
-    /// Held by whoever replaces the state, from reading the old one on; readers never wait for it.
-    writing: Mutex<()>,
+    /// Of whoever replaces the state, from reading the old one on; readers never wait for it.
+    writing: Turn,
 }
 
 impl<T> Publication<T> {
     pub(crate) fn new(state: T) -> Self {
-        Self { current: ArcSwap::from_pointee(state), writing: Mutex::new(()) }
+        Self { current: ArcSwap::from_pointee(state), writing: Turn::new() }
     }
 
     /// The current state, whole: it stays as it is for as long as it is held.
@@ -26,10 +49,17 @@ impl<T> Publication<T> {
     /// Puts what `next` makes of the current state in its place, and gives it. Changes come one after the other, so
     /// that none is lost; on an error nothing changes.
     pub(crate) fn replace<E>(&self, next: impl FnOnce(&T) -> Result<T, E>) -> Result<Arc<T>, E> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Arc::new(next(&self.current.load_full())?);
-        self.current.store(Arc::clone(&next));
-        Ok(next)
+        self.writing.take(|| {
+            let next = Arc::new(next(&self.current.load_full())?);
+            self.current.store(Arc::clone(&next));
+            Ok(next)
+        })
+    }
+
+    /// See [`Turn::renew`].
+    #[allow(dead_code)] // without a directory nobody does
+    pub(crate) fn renew(&self) {
+        self.writing.renew();
     }
 }
 

@@ -305,6 +305,9 @@ impl Authorizer {
     /// # Ok::<(), bailiwick::EntityError>(())
     /// ```
     pub fn explain(&self, request: &Request) -> Explanation {
+        if let Err(stale) = self.fresh() {
+            return engine::explain::refused(&self.state(), stale);
+        }
         let state = self.state();
         let instant: OnceLock<Result<Timestamp, DecisionError>> = OnceLock::new();
         engine::explain::explain(&state, request, &|| instant.get_or_init(|| self.now()).clone())
@@ -312,6 +315,7 @@ impl Authorizer {
 
     /// Puts a question to one state at one instant.
     fn ask<T>(&self, question: impl FnOnce(&Linked, Now<'_>) -> Result<T, QueryError>) -> Result<T, QueryError> {
+        self.fresh().map_err(|error| QueryError { error, on: None })?;
         let state = self.state();
         let instant: OnceCell<Result<Timestamp, DecisionError>> = OnceCell::new();
         let now = || instant.get_or_init(|| self.now()).clone();

@@ -7,6 +7,7 @@
 mod auditors;
 mod command;
 mod error;
+mod follow;
 mod perform;
 mod portal;
 mod secret;
@@ -21,10 +22,11 @@ pub use secret::Secret;
 pub use views::{Auditors, Billing, ProjectTeam, Team};
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use command::Done;
+use follow::{Fresh, Shared, Ticks};
 use work::{Sending, Work};
 
 use crate::authorizer::{Authorizer, Clock, SystemClock};
@@ -74,19 +76,18 @@ type Random = dyn Fn(&mut [u8]) -> Result<(), String> + Send + Sync;
 
 /// Members, invitations, seats, projects, guests, auditors and the journal. `Send + Sync`: one is shared by all threads.
 pub struct Directory {
-    store: Arc<dyn Store>,
-    authorizer: Authorizer,
+    shared: Arc<Shared>,
     sender: Box<dyn Sender>,
     random: Box<Random>,
     invitation_life: Duration,
-    /// Held from a command's first read until its changes are in the authorizer: a process's commands come one after
-    /// the other anyway.
-    writing: Mutex<()>,
 }
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("store", &self.store).field("authorizer", &self.authorizer).finish()
+        f.debug_struct("Directory")
+            .field("store", &self.shared.store)
+            .field("authorizer", &self.shared.authorizer)
+            .finish()
     }
 }
 
@@ -98,6 +99,9 @@ pub struct Builder {
     sender: Box<dyn Sender>,
     random: Box<Random>,
     invitation_life: Duration,
+    ticks: Box<Ticks>,
+    max_staleness: Duration,
+    look_every: Option<Duration>,
 }
 
 impl fmt::Debug for Builder {
@@ -144,6 +148,29 @@ impl Builder {
         self
     }
 
+    /// Denies everything, as `stale`, once the newest state was known longer ago than this: 2 s unless said otherwise.
+    #[must_use]
+    pub fn max_staleness(mut self, most: Duration) -> Self {
+        self.max_staleness = most;
+        self
+    }
+
+    /// How often a thread of this process looks for what other processes have committed: every 50 ms unless said
+    /// otherwise. With `None` there is no thread, and [`Directory::refresh`] is to be called often enough.
+    #[must_use]
+    pub fn look_every(mut self, every: impl Into<Option<Duration>>) -> Self {
+        self.look_every = every.into();
+        self
+    }
+
+    /// Takes the time that has passed from `ticks`: for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn ticks(mut self, ticks: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.ticks = Box::new(ticks);
+        self
+    }
+
     /// Takes what must be random from `fill`: for tests, that two directories draw the same ids.
     #[doc(hidden)]
     #[must_use]
@@ -158,10 +185,13 @@ impl Builder {
     /// When the store cannot be read, or what it holds breaks a rule of the entities.
     pub fn open(self, store: Arc<dyn Store>) -> Result<Directory, DirectoryError> {
         let snapshot = loader::load(&self.bundle, &mut *store.read()?)?;
-        let builder = Authorizer::builder().bundle(self.bundle).clock(Boxed(self.clock));
+        let fresh = Arc::new(Fresh::new(self.ticks, self.max_staleness, self.look_every));
+        let builder = Authorizer::builder().bundle(self.bundle).clock(Boxed(self.clock)).freshness(fresh.clone());
         let (sender, random, invitation_life) = (self.sender, self.random, self.invitation_life);
-        let authorizer = builder.snapshot(snapshot)?.build();
-        Ok(Directory { store, authorizer, sender, random, invitation_life, writing: Mutex::new(()) })
+        let shared = Shared::new(store, builder.snapshot(snapshot)?.build(), fresh);
+        // Loading took its time.
+        shared.look()?;
+        Ok(Directory { shared, sender, random, invitation_life })
     }
 }
 
@@ -174,28 +204,31 @@ impl Directory {
             sender: Box::new(NoSender),
             random: Box::new(|bytes| getrandom::fill(bytes).map_err(|e| e.to_string())),
             invitation_life: Duration::from_secs(7 * 24 * 60 * 60),
+            ticks: Box::new(follow::ticks),
+            max_staleness: Duration::from_secs(2),
+            look_every: Some(Duration::from_millis(50)),
         }
     }
 
     /// The authorizer that follows the directory, for decisions and questions. Its entities are the directory's: what is
     /// put into it by other ways is lost.
     pub fn authorizer(&self) -> &Authorizer {
-        &self.authorizer
+        &self.shared.authorizer
     }
 
     /// Decides a request on the state this process knows: its own commands', and others' as of the last
     /// [`Directory::refresh`] or command.
     pub fn is_authorized(&self, request: &Request) -> Decision {
-        self.authorizer.is_authorized(request)
+        self.shared.authorizer.is_authorized(request)
     }
 
-    /// Follows what other processes have committed.
+    /// Follows what other processes have committed, at once.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn refresh(&self) -> Result<Revision, DirectoryError> {
-        let (_, state) = self.reading()?;
-        Ok(state.snapshot().revision())
+        self.shared.ready();
+        self.shared.look()
     }
 
     /// Carries out a command, once for each key: the same command with the same key again gives what it led to before.
@@ -204,32 +237,46 @@ impl Directory {
     /// When the policies deny it, a rule of the directory refuses it, or the store cannot be used. Nothing was changed
     /// then, unless the store's commit failed: whether it was changed then, the same command with the same key tells.
     pub fn run(&self, actor: &Actor, key: &str, command: &Command) -> Result<Outcome, DirectoryError> {
-        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
-        let (done, revision, sending) = {
-            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut tx = self.store.write()?;
-            if let Some(recorded) = tx.outcome(key)? {
-                return replay(tx.head()?.epoch, actor, key, command, &recorded);
-            }
-            let state = self.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
-            let mut work = Work::new(self, tx, &state, actor, command, now);
-            let mut done = work.perform(command)?;
-            let Work { mut tx, changed, entries, sending, .. } = work;
-            let head = tx.append(&entries, Changed::Rows(&changed))?;
-            done.number = head.number;
-            tx.record(key, &self.recorded(actor, command, &done)?)?.map_err(|_| StoreError::Busy)?;
-            // Before the commit: rows that break a rule of the entities are refused with everything else.
-            let snapshot = loader::apply(&state, &mut *tx, &changed)?.at(head.revision());
-            tx.commit()?;
-            self.publish(&state, snapshot);
-            (done, head.revision(), sending)
-        };
-        let delivery = sending.map_or(Delivery::None, |sending| self.send(&sending));
-        Ok(Outcome { revision, done, delivery, replayed: false })
+        let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
+        self.shared.ready();
+        let began = self.shared.fresh().begin();
+        let carried_out = self.shared.writing.take(|| self.carry_out(actor, key, command, now));
+        let (mut outcome, sending) = carried_out?;
+        self.shared.fresh().confirm(began);
+        if let Some(sending) = sending {
+            outcome.delivery = self.send(&sending);
+        }
+        Ok(outcome)
+    }
+
+    fn carry_out(
+        &self,
+        actor: &Actor,
+        key: &str,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<(Outcome, Option<Sending>), DirectoryError> {
+        let mut tx = self.shared.store.write()?;
+        let state = self.shared.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
+        if let Some(recorded) = tx.outcome(key)? {
+            return Ok((replay(tx.head()?.epoch, actor, key, command, &recorded)?, None));
+        }
+        let mut work = Work::new(self, tx, &state, actor, command, now);
+        let mut done = work.perform(command)?;
+        let Work { mut tx, changed, entries, sending, .. } = work;
+        let head = tx.append(&entries, Changed::Rows(&changed))?;
+        done.number = head.number;
+        tx.record(key, &self.recorded(actor, command, &done)?)?.map_err(|_| StoreError::Busy)?;
+        // Before the commit: rows that break a rule of the entities are refused with everything else.
+        let snapshot = loader::apply(&state, &mut *tx, &changed)?.at(head.revision());
+        tx.commit()?;
+        self.publish(&state, snapshot);
+        let (revision, delivery) = (head.revision(), Delivery::None);
+        Ok((Outcome { revision, done, delivery, replayed: false }, sending))
     }
 
     fn publish(&self, state: &Linked, snapshot: Snapshot) {
-        let published = self.authorizer.replace_state(|now| {
+        let published = self.shared.authorizer.replace_state(|now| {
             let own = now.snapshot().revision();
             if own == state.snapshot().revision() && now.bundle().version() == state.bundle().version() {
                 Ok::<_, EntityError>(now.with_changed(snapshot))
@@ -280,18 +327,11 @@ impl Directory {
 
     /// Begins to read, with the state of exactly the revision that is read.
     fn reading(&self) -> Result<(Box<dyn Reading + '_>, Arc<Linked>), DirectoryError> {
-        loop {
-            let mut tx = self.store.read()?;
-            let head = tx.head()?.revision();
-            let state = self.authorizer.replace_state(|state| match state.snapshot().revision() {
-                // A command was committed in between.
-                own if own.epoch == head.epoch && own.number > head.number => Ok(state.clone()),
-                _ => loader::follow(state, &mut *tx),
-            })?;
-            if state.snapshot().revision() == head {
-                return Ok((tx, state));
-            }
-        }
+        self.shared.ready();
+        let began = self.shared.fresh().begin();
+        let read = self.shared.reading()?;
+        self.shared.fresh().confirm(began);
+        Ok(read)
     }
 
     /// Checks the journal: every hash, every text beside its commitment, no revision missing. Gives how many entries
@@ -300,7 +340,7 @@ impl Directory {
     /// # Errors
     /// When the store cannot be read.
     pub fn verify(&self) -> Result<Result<u64, Fault>, StoreError> {
-        verify(&mut *self.store.read()?)
+        verify(&mut *self.shared.store.read()?)
     }
 }
 

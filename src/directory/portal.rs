@@ -8,7 +8,7 @@ use super::work::Work;
 use super::Directory;
 use crate::loader;
 use crate::model::{Revision, Timestamp};
-use crate::store::{Auditor, AuditorStatus, Changed, Id, Kind, Name, Row, Session};
+use crate::store::{Auditor, AuditorStatus, Changed, Id, Kind, Name, PasswordHash, Row, Session};
 
 /// How many logins may fail before the next is refused for a time.
 const FAILURES: u32 = 5;
@@ -53,7 +53,7 @@ fn may_log_in(row: &Auditor, now: Timestamp) -> bool {
 
 impl Directory {
     fn auditor(&self, id: Id) -> Result<Option<Auditor>, DirectoryError> {
-        match self.store.read()?.get(Kind::Auditor, id)? {
+        match self.shared.store.read()?.get(Kind::Auditor, id)? {
             Some(Row::Auditor(row)) => Ok(Some(row)),
             _ => Ok(None),
         }
@@ -64,7 +64,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Link`] when it does not work, whatever the reason.
     pub fn open_link(&self, link: &Secret) -> Result<OpenedLink, DirectoryError> {
-        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
         let token = Token::read(link).ok_or(DirectoryError::Link)?;
         let row = self.auditor(token.id())?;
         let right = token.is(row.as_ref().and_then(|row| row.link.as_ref()));
@@ -85,22 +85,32 @@ impl Directory {
     /// [`DirectoryError::Login`] when it does not work, whatever the reason; five in a row, and logins of this auditor
     /// are refused for a minute, which doubles with each further one.
     pub fn log_in(&self, auditor: Id, password: &Secret) -> Result<OpenedSession, DirectoryError> {
-        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
         let before = self.auditor(auditor)?;
         let hash = before.as_ref().filter(|row| may_log_in(row, now)).and_then(|row| row.password.clone());
         // Hashing takes its time outside the transaction, and as long where there is nothing to compare with.
         let right = secret::is_password(password, hash.as_ref());
-        let Some(hash) = hash else { return Err(DirectoryError::Login) };
+        let hash = hash.ok_or(DirectoryError::Login)?;
+        self.shared.ready();
+        self.shared.writing.take(|| self.note_login(auditor, right, &hash, now))
+    }
 
+    /// Begins a session, or notes that the password was wrong.
+    fn note_login(
+        &self,
+        auditor: Id,
+        right: bool,
+        hash: &PasswordHash,
+        now: Timestamp,
+    ) -> Result<OpenedSession, DirectoryError> {
         let actor = Actor::Bearer;
         let command = Command::LogIn { auditor };
-        let _writing = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut tx = self.store.write()?;
-        let state = self.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
+        let mut tx = self.shared.store.write()?;
+        let state = self.shared.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
         let mut work = Work::new(self, tx, &state, &actor, &command, now);
         let old = work.auditor(auditor)?;
         // What was compared with must still be the password: a new one, a lock or a revocation may have come.
-        if !may_log_in(&old, now) || old.password.as_ref() != Some(&hash) {
+        if !may_log_in(&old, now) || old.password.as_ref() != Some(hash) {
             return Err(DirectoryError::Login);
         }
         let session = if right {
@@ -123,7 +133,7 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError::Login`] when it does not work, whatever the reason.
     pub fn session(&self, token: &Secret) -> Result<Actor, DirectoryError> {
-        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
         let (session, auditor) = self.find_session(token)?;
         match auditor.status == AuditorStatus::Active && now < auditor.expires_at && now < session.expires_at {
             true => Ok(Actor::Auditor(auditor.id)),
@@ -133,7 +143,7 @@ impl Directory {
 
     fn find_session(&self, token: &Secret) -> Result<(Session, Auditor), DirectoryError> {
         let token = Token::read(token).ok_or(DirectoryError::Login)?;
-        let session = match self.store.read()?.get(Kind::Session, token.id())? {
+        let session = match self.shared.store.read()?.get(Kind::Session, token.id())? {
             Some(Row::Session(session)) => Some(session),
             _ => None,
         };
@@ -149,11 +159,13 @@ impl Directory {
     /// [`DirectoryError::Login`] when there is none.
     pub fn log_out(&self, token: &Secret) -> Result<(), DirectoryError> {
         let (session, _) = self.find_session(token)?;
-        let _writing = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut tx = self.store.write()?;
-        // No revision: nothing that is decided or journaled depends on it.
-        tx.remove(&Row::Session(session))?.map_err(|_| DirectoryError::Login)?;
-        Ok(tx.commit()?)
+        self.shared.ready();
+        self.shared.writing.take(|| {
+            let mut tx = self.shared.store.write()?;
+            // No revision: nothing that is decided or journaled depends on it.
+            tx.remove(&Row::Session(session))?.map_err(|_| DirectoryError::Login)?;
+            Ok(tx.commit()?)
+        })
     }
 }
 

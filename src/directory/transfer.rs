@@ -9,7 +9,7 @@ use super::error::{DirectoryError, Refusal, Rule};
 use super::Directory;
 use crate::engine::Linked;
 use crate::loader;
-use crate::model::Revision;
+use crate::model::{Revision, Timestamp};
 use crate::store::{Changed, Entry, Kind, Obstacle, Row, StoreError};
 
 impl Directory {
@@ -41,10 +41,14 @@ impl Directory {
     ///
     /// # Errors
     /// When the directory is not empty, a row cannot be read or breaks a rule, or the store cannot be written to.
-    pub fn import(&self, mut rows: impl BufRead) -> Result<(usize, Revision), DirectoryError> {
+    pub fn import(&self, rows: impl BufRead) -> Result<(usize, Revision), DirectoryError> {
         let now = self.authorizer().now().map_err(DirectoryError::Clock)?;
-        let _writing = self.writing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut tx = self.store.write()?;
+        self.shared.ready();
+        self.shared.writing.take(|| self.fill(rows, now))
+    }
+
+    fn fill(&self, mut rows: impl BufRead, now: Timestamp) -> Result<(usize, Revision), DirectoryError> {
+        let mut tx = self.shared.store.write()?;
         if tx.head()?.number > 0 {
             return Err(Refusal::new(Rule::State, "the directory is not empty").into());
         }
@@ -71,14 +75,14 @@ impl Directory {
             organization: None,
             target: None,
             details: json!({"rows": count}).to_string(),
-            decision: json!({"policies": [], "bundle": self.authorizer.bundle().version()}).to_string(),
+            decision: json!({"policies": [], "bundle": self.shared.authorizer.bundle().version()}).to_string(),
             private: Vec::new(),
         };
         let head = tx.append(&[entry], Changed::Everything)?;
-        let bundle = self.authorizer.bundle();
+        let bundle = self.shared.authorizer.bundle();
         let snapshot = loader::load(&bundle, &mut *tx)?;
         tx.commit()?;
-        self.authorizer.replace_state(|now| Linked::new(now.bundle().clone(), snapshot))?;
+        self.shared.authorizer.replace_state(|now| Linked::new(now.bundle().clone(), snapshot))?;
         Ok((count, head.revision()))
     }
 }

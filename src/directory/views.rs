@@ -134,7 +134,7 @@ impl View<'_> {
 
 impl Directory {
     fn view(&self) -> Result<View<'_>, DirectoryError> {
-        let now = self.authorizer.now().map_err(DirectoryError::Clock)?;
+        let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
         let (tx, state) = self.reading()?;
         Ok(View { tx, state, now })
     }

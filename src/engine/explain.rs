@@ -50,6 +50,13 @@ pub(crate) fn explain(
     out
 }
 
+/// An answer with an error instead of a decision.
+pub(crate) fn refused(linked: &Linked, error: DecisionError) -> Explanation {
+    let mut decision = Decision::default();
+    super::refuse(linked, error, &mut decision);
+    Explanation { decision, determining: Vec::new(), nearest: Vec::new(), in_scope: 0, failed: Vec::new() }
+}
+
 type Told = (Vec<PolicyReason>, Vec<PolicyReason>, usize, Vec<PolicyReason>);
 
 struct Explainer<'a> {

@@ -190,6 +190,12 @@ pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
     }
 }
 
+/// Answers with an error instead of deciding.
+pub(crate) fn refuse(linked: &Linked, error: DecisionError, decision: &mut Decision) {
+    decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
+    decision.refuse(error);
+}
+
 /// Makes a decision in which a forbid failed a denial: nobody knows what the forbid would have said.
 fn distrust(linked: &Linked, decision: &mut Decision) {
     if decision.errors.is_empty() || linked.bundle.mode() == ErrorMode::Cedar {

@@ -3,10 +3,12 @@
 mod read;
 mod write;
 
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Reading, Store, StoreError, Writing};
@@ -24,15 +26,37 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
-    /// One connection writes, another reads meanwhile.
-    writer: Mutex<Connection>,
-    reader: Mutex<Connection>,
+    connections: ArcSwap<Connections>,
+}
+
+/// The connections of one process. SQLite's must not be used, nor closed, in a process that was forked from theirs.
+#[derive(Debug)]
+struct Connections {
+    process: u32,
+    /// Those that nobody uses now.
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Connections {
+    /// How many are kept for later.
+    const KEPT: usize = 4;
+
+    fn new(idle: Vec<Connection>) -> Self {
+        Self { process: std::process::id(), idle: Mutex::new(idle) }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A transaction.
 struct Tx<'s> {
-    connection: MutexGuard<'s, Connection>,
+    /// There until it is dropped.
+    connection: Option<Connection>,
+    own: Arc<Connections>,
     open: bool,
+    store: PhantomData<&'s Sqlite>,
 }
 
 impl Sqlite {
@@ -48,12 +72,12 @@ impl Sqlite {
         }
         let connection = connect(path)?;
         connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-        let store = Self { path: path.into(), writer: Mutex::new(connection), reader: Mutex::new(connect(path)?) };
+        let store = Self::of(path, connection);
         store.migrate()?;
-        let tx = store.begin(&store.writer, "BEGIN IMMEDIATE")?;
+        let tx = store.begin("BEGIN IMMEDIATE")?;
         let epoch = i64::try_from(epoch & (u64::MAX >> 1)).unwrap_or(0);
         let insert = "INSERT INTO head (one, epoch, number, chain) VALUES (1, ?1, 0, zeroblob(32))";
-        tx.connection.execute(insert, [epoch]).map_err(failed)?;
+        tx.connection()?.execute(insert, [epoch]).map_err(failed)?;
         Box::new(tx).commit()?;
         Ok(store)
     }
@@ -80,7 +104,7 @@ impl Sqlite {
         if application != APPLICATION {
             return Err(StoreError::Foreign(path.into()));
         }
-        let store = Self { path: path.into(), writer: Mutex::new(connection), reader: Mutex::new(connect(path)?) };
+        let store = Self::of(path, connection);
         store.migrate()?;
         // A file without a head is one whose making was broken off.
         store.read()?.head()?;
@@ -89,8 +113,8 @@ impl Sqlite {
 
     fn migrate(&self) -> Result<(), StoreError> {
         let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-        let version = |tx: &Tx<'_>| pragma(&tx.connection, "user_version").map_err(failed);
-        let tx = self.begin(&self.reader, "BEGIN")?;
+        let version = |tx: &Tx<'_>| pragma(tx.connection()?, "user_version").map_err(failed);
+        let tx = self.begin("BEGIN")?;
         let now = version(&tx)?;
         drop(tx);
         if now > known {
@@ -99,40 +123,74 @@ impl Sqlite {
         if now == known {
             return Ok(());
         }
-        let tx = self.begin(&self.writer, "BEGIN IMMEDIATE")?;
+        let tx = self.begin("BEGIN IMMEDIATE")?;
         // Another process may have been faster.
         let from = version(&tx)?;
         for (sql, number) in MIGRATIONS.iter().zip(1_i64..) {
             if number > from {
-                tx.connection.execute_batch(sql).map_err(failed)?;
-                tx.connection.pragma_update(None, "user_version", number).map_err(failed)?;
+                tx.connection()?.execute_batch(sql).map_err(failed)?;
+                tx.connection()?.pragma_update(None, "user_version", number).map_err(failed)?;
             }
         }
         Box::new(tx).commit()
     }
 
-    fn begin<'s>(&'s self, connection: &'s Mutex<Connection>, how: &str) -> Result<Tx<'s>, StoreError> {
-        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.execute_batch(how).map_err(failed)?;
-        Ok(Tx { connection, open: true })
+    fn of(path: &Path, connection: Connection) -> Self {
+        Self { path: path.into(), connections: ArcSwap::from_pointee(Connections::new(vec![connection])) }
+    }
+
+    /// The connections of this process.
+    fn own(&self) -> Arc<Connections> {
+        let own = self.connections.load_full();
+        if own.process == std::process::id() {
+            return own;
+        }
+        // Those of the process it was forked from are left alone for ever.
+        std::mem::forget(own);
+        let new = Arc::new(Connections::new(Vec::new()));
+        self.connections.store(Arc::clone(&new));
+        new
+    }
+
+    fn begin(&self, how: &str) -> Result<Tx<'_>, StoreError> {
+        let own = self.own();
+        let idle = own.idle().pop();
+        let connection = Some(idle.map_or_else(|| connect(&self.path), Ok)?);
+        let mut tx = Tx { connection, own, open: false, store: PhantomData };
+        tx.connection()?.execute_batch(how).map_err(failed)?;
+        tx.open = true;
+        Ok(tx)
     }
 }
 
 impl Store for Sqlite {
     fn read(&self) -> Result<Box<dyn Reading + '_>, StoreError> {
-        Ok(Box::new(self.begin(&self.reader, "BEGIN")?))
+        Ok(Box::new(self.begin("BEGIN")?))
     }
 
     fn write(&self) -> Result<Box<dyn Writing + '_>, StoreError> {
-        Ok(Box::new(self.begin(&self.writer, "BEGIN IMMEDIATE")?))
+        Ok(Box::new(self.begin("BEGIN IMMEDIATE")?))
+    }
+}
+
+impl Tx<'_> {
+    fn connection(&self) -> Result<&Connection, StoreError> {
+        self.connection.as_ref().ok_or(StoreError::Busy)
     }
 }
 
 impl Drop for Tx<'_> {
     fn drop(&mut self) {
-        if self.open {
-            // Where it fails SQLite has rolled back already.
-            let _ = self.connection.execute_batch("ROLLBACK");
+        let Some(connection) = self.connection.take() else { return };
+        if self.own.process != std::process::id() {
+            // A transaction of the process that this one was forked from.
+            return std::mem::forget(connection);
+        }
+        // Where it fails SQLite has rolled back already, or the connection is of no more use.
+        let ended = !self.open || connection.execute_batch("ROLLBACK").is_ok();
+        let mut idle = self.own.idle();
+        if ended && idle.len() < Connections::KEPT {
+            idle.push(connection);
         }
     }
 }

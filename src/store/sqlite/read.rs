@@ -213,7 +213,7 @@ impl<'s> Along<'s> {
 
 impl Tx<'_> {
     pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>, StoreError> {
-        self.connection.prepare_cached(sql).map_err(failed)
+        self.connection()?.prepare_cached(sql).map_err(failed)
     }
 
     /// A number that a query gives.

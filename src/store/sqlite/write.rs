@@ -504,7 +504,7 @@ impl Writing for Tx<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
-        self.connection.execute_batch("COMMIT").map_err(failed)?;
+        self.connection()?.execute_batch("COMMIT").map_err(failed)?;
         self.open = false;
         Ok(())
     }

@@ -1,0 +1,181 @@
+//! How a process keeps up with a store that others write to. A thread looks for what is new, time and again; once nobody
+//! can say any more that the newest state is known, everything is denied.
+//!
+//! Deciding never reads the store: a disk that hangs, a thread that is gone or a process that was forked make a state
+//! old, and then denials of decisions, nothing else.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use super::DirectoryError;
+use crate::authorizer::{Authorizer, Freshness};
+use crate::engine::Linked;
+use crate::loader;
+use crate::model::{DecisionError, ErrorCode, Revision};
+use crate::publication::Turn;
+use crate::store::{Reading, Store};
+
+/// What gives the time that has passed since some beginning: it never goes back, whatever the clock is set to.
+pub(super) type Ticks = dyn Fn() -> Duration + Send + Sync;
+
+/// Since this process, or the one it was forked from, first asked.
+pub(super) fn ticks() -> Duration {
+    static BEGIN: OnceLock<Instant> = OnceLock::new();
+    BEGIN.get_or_init(Instant::now).elapsed()
+}
+
+/// When the newest state was known last.
+pub(super) struct Fresh {
+    ticks: Box<Ticks>,
+    /// How old a state may be that is decided on.
+    most: Duration,
+    /// How often the thread looks; none where there is no thread.
+    every: Option<Duration>,
+    /// In microseconds, plus one; 0 for never.
+    known: AtomicU64,
+    shared: OnceLock<Weak<Shared>>,
+}
+
+/// What the thread shares with the directory.
+pub(super) struct Shared {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) authorizer: Authorizer,
+    fresh: Arc<Fresh>,
+    /// From a command's first read until its changes are in the authorizer: a process's commands come one after the
+    /// other anyway.
+    pub(super) writing: Turn,
+    /// The process whose thread looks; [`Self::CHANGING`] while a forked one readies itself.
+    process: AtomicU32,
+}
+
+impl Fresh {
+    pub(super) fn new(ticks: Box<Ticks>, most: Duration, every: Option<Duration>) -> Self {
+        Self { ticks, most, every, known: AtomicU64::new(0), shared: OnceLock::new() }
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from((self.ticks)().as_micros()).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    /// What [`Self::confirm`] is to be told: taken before the store is read.
+    pub(super) fn begin(&self) -> u64 {
+        self.micros()
+    }
+
+    /// What the store held at an instant is known.
+    pub(super) fn confirm(&self, began: u64) {
+        self.known.fetch_max(began, Ordering::AcqRel);
+    }
+
+    /// How old the state may be; none where nothing is known, or time has gone back.
+    fn age(&self) -> Option<Duration> {
+        let (known, now) = (self.known.load(Ordering::Acquire), self.micros());
+        now.checked_sub(known).filter(|_| known > 0).map(Duration::from_micros)
+    }
+
+    /// The thread has not looked for a while: it may be gone.
+    #[cold]
+    fn late(&self) -> Result<(), DecisionError> {
+        self.shared.get().and_then(Weak::upgrade).into_iter().for_each(|shared| shared.ready());
+        let age = match self.age() {
+            Some(age) if age <= self.most => return Ok(()),
+            Some(age) => format!("last seen {} ms ago", age.as_millis()),
+            None => "never seen".to_owned(),
+        };
+        let most = self.most.as_millis();
+        Err(DecisionError::new(ErrorCode::Stale, format!("the newest entities were {age}; {most} ms is the most")))
+    }
+}
+
+impl Freshness for Fresh {
+    fn check(&self) -> Result<(), DecisionError> {
+        // Half of what is allowed: long before anything is denied a thread that is gone is back.
+        match self.age() {
+            Some(age) if age <= self.most / 2 => Ok(()),
+            _ => self.late(),
+        }
+    }
+}
+
+impl Shared {
+    const CHANGING: u32 = 0;
+
+    pub(super) fn new(store: Arc<dyn Store>, authorizer: Authorizer, fresh: Arc<Fresh>) -> Arc<Self> {
+        let process = AtomicU32::new(std::process::id());
+        let shared = Arc::new(Self { store, authorizer, fresh, writing: Turn::new(), process });
+        // The cell is filled here only.
+        let _ = shared.fresh.shared.set(Arc::downgrade(&shared));
+        shared.begin_to_look();
+        shared
+    }
+
+    pub(super) fn fresh(&self) -> &Fresh {
+        &self.fresh
+    }
+
+    /// Readies a process that was forked from the one it was made in. Whoever held a lock there is not here.
+    pub(super) fn ready(&self) {
+        let (own, known) = (std::process::id(), self.process.load(Ordering::Acquire));
+        if own == known || known == Self::CHANGING {
+            return;
+        }
+        let mine = self.process.compare_exchange(known, Self::CHANGING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if mine {
+            self.authorizer.renew();
+            self.writing.renew();
+            self.process.store(own, Ordering::Release);
+            self.begin_to_look();
+        }
+    }
+
+    /// Starts the thread. Where there is none to be had, the state grows old and is denied on.
+    fn begin_to_look(&self) {
+        let (Some(every), Some(weak)) = (self.fresh.every, self.fresh.shared.get().cloned()) else { return };
+        let looking = move || loop {
+            std::thread::park_timeout(every);
+            let Some(shared) = weak.upgrade() else { return };
+            // An error is told by the state that grows old, and by whoever calls `refresh`.
+            let _ = shared.look();
+        };
+        drop(std::thread::Builder::new().name("bailiwick-follow".into()).spawn(looking));
+    }
+
+    /// Brings the authorizer to the store's newest revision, which then is known.
+    pub(super) fn look(&self) -> Result<Revision, DirectoryError> {
+        let began = self.fresh.begin();
+        let (_, state) = self.reading()?;
+        self.fresh.confirm(began);
+        Ok(state.snapshot().revision())
+    }
+
+    /// Begins to read, with the state of exactly the revision that is read.
+    pub(super) fn reading(&self) -> Result<(Box<dyn Reading + '_>, Arc<Linked>), DirectoryError> {
+        loop {
+            // Of a revision that is committed: what is read after it is as new, or the file is another.
+            let known = self.authorizer.state().snapshot().revision();
+            let mut tx = self.store.read()?;
+            let head = tx.head()?.revision();
+            if known == head {
+                let state = Arc::clone(&self.authorizer.state());
+                if state.snapshot().revision() == head {
+                    return Ok((tx, state));
+                }
+                continue;
+            }
+            let went_back = known.epoch == head.epoch && known.number > head.number;
+            let state = self.authorizer.replace_state(|state| {
+                let own = state.snapshot().revision();
+                match own.epoch == head.epoch && own.number > head.number {
+                    // The file is an older one now, or a command was committed in between.
+                    true if went_back => loader::reload(state, &mut *tx),
+                    true => Ok(state.clone()),
+                    false => loader::follow(state, &mut *tx),
+                }
+            })?;
+            if state.snapshot().revision() == head {
+                return Ok((tx, state));
+            }
+        }
+    }
+}
