@@ -3,10 +3,13 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use bailiwick::directory::Directory;
 use bailiwick::entities::EntityReader;
 use bailiwick::model::Json;
 use bailiwick::query::Page;
+use bailiwick::store::Sqlite;
 use bailiwick::{Authorizer, Bundle, Changes, Clock, Decision, Entity, ErrorMode, Request, Sources, Timestamp};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -15,7 +18,8 @@ use pyo3::types::{PyDict, PyString};
 use crate::clock;
 use crate::decision::{PyDecision, PyRevision};
 use crate::errors::{
-    bundle_error, describe, entity_error, entity_error_of, is_urgent, kind, request_error, shorten, Forbidden,
+    bundle_error, describe, entity_error, entity_error_of, is_urgent, kind, request_error, shorten, DirectoryError,
+    Forbidden,
 };
 use crate::query::{answer, PyAllowedActions, PyFound};
 use crate::values::{read_any_context, read_question, read_request, read_uid, summary, PyEntity, PyRequest};
@@ -24,8 +28,14 @@ use crate::{read, show};
 /// Answers requests by the policies, on the entities it holds. All threads share one.
 #[pyclass(name = "Authorizer", module = "bailiwick", frozen)]
 pub(crate) struct PyAuthorizer {
-    authorizer: Authorizer,
+    held: Held,
     mode: ErrorMode,
+}
+
+/// An authorizer, or a directory with its own.
+enum Held {
+    Authorizer(Authorizer),
+    Directory(Directory),
 }
 
 thread_local! {
@@ -36,12 +46,13 @@ thread_local! {
 #[pymethods]
 impl PyAuthorizer {
     #[new]
-    #[pyo3(signature = (*, policies=None, schema=None, entities=None, errors="strict", clock=None))]
+    #[pyo3(signature = (*, policies=None, schema=None, entities=None, directory=None, errors="strict", clock=None))]
     fn new(
         py: Python<'_>,
         policies: Option<&Bound<'_, PyAny>>,
         schema: Option<&Bound<'_, PyAny>>,
         entities: Option<&Bound<'_, PyAny>>,
+        directory: Option<&Bound<'_, PyAny>>,
         errors: &str,
         clock: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
@@ -55,12 +66,30 @@ impl PyAuthorizer {
         };
         let clock = clock.map(clock::read).transpose()?;
         let bundle = read_bundle(py, policies, schema, mode)?;
+        if let Some(directory) = directory {
+            if entities.is_some() {
+                return Err(PyValueError::new_err("`entities` and `directory` exclude each other; give one of them"));
+            }
+            let refuse = || PyTypeError::new_err(format!("`directory`: expected a path, found `{}`", kind(directory)));
+            let path = path_of(directory, "directory", PyTypeError::new_err)?.ok_or_else(refuse)?;
+            let builder = Directory::builder().bundle(bundle);
+            let builder = match clock {
+                None => builder,
+                Some(clock) => builder.clock(Boxed(clock)),
+            };
+            let opened = py.detach(|| {
+                let store = Sqlite::open(&path).map_err(|e| e.to_string())?;
+                builder.open(Arc::new(store)).map_err(|e| format!("`{}`: {e}", path.display()))
+            });
+            let held = Held::Directory(opened.map_err(DirectoryError::new_err)?);
+            return Ok(Self { held, mode });
+        }
         let builder = Authorizer::builder().bundle(bundle);
         let authorizer = match clock {
             None => builder.build(),
             Some(clock) => builder.clock(Boxed(clock)).build(),
         };
-        let authorizer = Self { authorizer, mode };
+        let authorizer = Self { held: Held::Authorizer(authorizer), mode };
         if let Some(entities) = entities {
             authorizer.replace_entities(py, entities)?;
         }
@@ -78,7 +107,7 @@ impl PyAuthorizer {
         resource: &Bound<'_, PyAny>,
         context: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyDecision> {
-        let request = read_request(&self.authorizer.bundle(), principal, action, resource, context)?;
+        let request = read_request(&self.held().bundle(), principal, action, resource, context)?;
         self.decide(&request)
     }
 
@@ -86,7 +115,7 @@ impl PyAuthorizer {
     ///
     /// Raises `RequestError` with `.index` where one cannot be read; then none is decided.
     fn is_authorized_many(&self, py: Python<'_>, requests: &Bound<'_, PyAny>) -> PyResult<Vec<PyDecision>> {
-        let bundle = self.authorizer.bundle();
+        let bundle = self.held().bundle();
         let Some(items) = read::items(requests)? else {
             let message = format!("expected a list of `Request`, found `{}`", kind(requests));
             return Err(request_error(&message, None));
@@ -101,7 +130,7 @@ impl PyAuthorizer {
             let request = request.get().read(&bundle);
             read.push(request.map_err(|e| request_error(&e.to_string(), Some(index)))?);
         }
-        let decisions = py.detach(|| self.authorizer.is_authorized_many(&read));
+        let decisions = py.detach(|| self.held().is_authorized_many(&read));
         let trouble = clock::trouble()?;
         Ok(decisions.iter().map(|decision| PyDecision::new(decision, trouble.as_deref())).collect())
     }
@@ -115,7 +144,7 @@ impl PyAuthorizer {
         resource: &Bound<'_, PyAny>,
         context: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyDecision> {
-        let request = read_request(&self.authorizer.bundle(), principal, action, resource, context)?;
+        let request = read_request(&self.held().bundle(), principal, action, resource, context)?;
         let decision = self.decide(&request)?;
         if decision.allowed {
             return Ok(decision);
@@ -136,8 +165,8 @@ impl PyAuthorizer {
         resource: &Bound<'_, PyAny>,
         context: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let request = read_request(&self.authorizer.bundle(), principal, action, resource, context)?;
-        let explanation = py.detach(|| self.authorizer.explain(&request));
+        let request = read_request(&self.held().bundle(), principal, action, resource, context)?;
+        let explanation = py.detach(|| self.held().explain(&request));
         clock::trouble()?;
         show::tree(py, &Json::from(&explanation.to_json()))
     }
@@ -155,10 +184,10 @@ impl PyAuthorizer {
         limit: Option<usize>,
         after: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyFound> {
-        let asked = read_question(&self.authorizer.bundle(), None, action, Some(resource), context)?;
+        let asked = read_question(&self.held().bundle(), None, action, Some(resource), context)?;
         let page = page(limit, after)?;
         let found =
-            py.detach(|| self.authorizer.who_can(asked.action(), asked.resource().clone(), asked.context(), &page));
+            py.detach(|| self.held().who_can(asked.action(), asked.resource().clone(), asked.context(), &page));
         answer(found, clock::trouble()?.as_deref()).map(PyFound::from)
     }
 
@@ -173,11 +202,11 @@ impl PyAuthorizer {
         resource: &Bound<'_, PyAny>,
         context: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyAllowedActions> {
-        let bundle = self.authorizer.bundle();
+        let bundle = self.held().bundle();
         let any = PyString::new(py, "Nothing::\"\"");
         let asked = read_question(&bundle, Some(principal), &any, Some(resource), None)?;
         let context = read_any_context(&bundle, context)?;
-        let ask = || self.authorizer.allowed_actions(asked.principal(), asked.resource().clone(), &context);
+        let ask = || self.held().allowed_actions(asked.principal(), asked.resource().clone(), &context);
         let found = py.detach(ask);
         answer(found, clock::trouble()?.as_deref()).map(PyAllowedActions::from)
     }
@@ -198,10 +227,10 @@ impl PyAuthorizer {
         limit: Option<usize>,
         after: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyFound> {
-        let asked = read_question(&self.authorizer.bundle(), Some(principal), action, None, context)?;
+        let asked = read_question(&self.held().bundle(), Some(principal), action, None, context)?;
         let page = page(limit, after)?;
         let (who, action) = (asked.principal(), asked.action());
-        let found = py.detach(|| self.authorizer.allowed_resources(who, action, r#type, asked.context(), &page));
+        let found = py.detach(|| self.held().allowed_resources(who, action, r#type, asked.context(), &page));
         answer(found, clock::trouble()?.as_deref()).map(PyFound::from)
     }
 
@@ -209,17 +238,18 @@ impl PyAuthorizer {
     ///
     /// Raises `EntityError` where one is bad; then the old ones stay.
     fn replace_entities(&self, py: Python<'_>, entities: &Bound<'_, PyAny>) -> PyResult<PyRevision> {
+        self.must_own_entities()?;
         if let Some(path) = path_of(entities, "entities", entity_error_of)? {
             let name = path.display().to_string();
             let outcome = py.detach(|| match File::open(&path) {
-                Ok(file) => Ok(self.authorizer.replace_entities(file)),
+                Ok(file) => Ok(self.held().replace_entities(file)),
                 Err(error) => Err(format!("`{name}` cannot be read: {error}")),
             });
             let outcome = outcome.map_err(entity_error_of)?;
             return outcome.map(PyRevision::from).map_err(|e| entity_error(py, &e, &format!("`{name}`: ")));
         }
-        let entities = read_entities(py, &self.authorizer.bundle(), entities, "entities")?;
-        let outcome = py.detach(|| self.authorizer.replace_entities_with(entities));
+        let entities = read_entities(py, &self.held().bundle(), entities, "entities")?;
+        let outcome = py.detach(|| self.held().replace_entities_with(entities));
         outcome.map(PyRevision::from).map_err(|e| entity_error(py, &e, ""))
     }
 
@@ -233,9 +263,10 @@ impl PyAuthorizer {
         upsert: Option<&Bound<'_, PyAny>>,
         remove: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyRevision> {
+        self.must_own_entities()?;
         let mut changes = Changes::new();
         if let Some(upsert) = upsert {
-            for entity in read_entities(py, &self.authorizer.bundle(), upsert, "upsert")? {
+            for entity in read_entities(py, &self.held().bundle(), upsert, "upsert")? {
                 changes = changes.upsert(entity);
             }
         }
@@ -245,7 +276,7 @@ impl PyAuthorizer {
                 changes = changes.remove(uid.or_else(|refusal| Err(entity_error_of(refusal.text()?)))?);
             }
         }
-        let outcome = py.detach(|| self.authorizer.apply(&changes));
+        let outcome = py.detach(|| self.held().apply(&changes));
         outcome.map(PyRevision::from).map_err(|e| entity_error(py, &e, ""))
     }
 
@@ -261,39 +292,56 @@ impl PyAuthorizer {
         schema: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyRevision> {
         let bundle = read_bundle(py, policies, schema, self.mode)?;
-        let outcome = py.detach(|| self.authorizer.replace_bundle(&bundle));
+        let outcome = py.detach(|| self.held().replace_bundle(&bundle));
         outcome.map(PyRevision::from).map_err(|e| entity_error(py, &e, ""))
     }
 
     /// Accepts the clock as it is now, after it was set back on purpose.
     fn reset_clock(&self) {
-        self.authorizer.reset_clock();
+        self.held().reset_clock();
     }
 
     /// The state of the entities it decides on.
     #[getter]
     fn revision(&self) -> PyRevision {
-        self.authorizer.snapshot().revision().into()
+        self.held().snapshot().revision().into()
     }
 
     /// The version of the policies it decides by: a hash of schema and policies.
     #[getter]
     fn bundle(&self) -> String {
-        self.authorizer.bundle().version().to_owned()
+        self.held().bundle().version().to_owned()
     }
 
     fn __repr__(&self) -> String {
-        let (snapshot, bundle) = (self.authorizer.snapshot(), self.authorizer.bundle());
+        let (snapshot, bundle) = (self.held().snapshot(), self.held().bundle());
         let version = bundle.version().get(..12).unwrap_or_default();
         format!("<Authorizer entities={} bundle={version}…>", snapshot.len())
     }
 }
 
 impl PyAuthorizer {
+    fn held(&self) -> &Authorizer {
+        match &self.held {
+            Held::Authorizer(authorizer) => authorizer,
+            Held::Directory(directory) => directory.authorizer(),
+        }
+    }
+
+    /// An error where the entities are a directory's.
+    fn must_own_entities(&self) -> PyResult<()> {
+        match &self.held {
+            Held::Authorizer(_) => Ok(()),
+            Held::Directory(_) => {
+                Err(entity_error_of("the entities are a directory's: its commands change them".to_owned()))
+            }
+        }
+    }
+
     fn decide(&self, request: &Request) -> PyResult<PyDecision> {
         // Taken, not borrowed: a clock written in Python may come back here.
         let mut decision = DECISION.take();
-        self.authorizer.decide_into(request, &mut decision);
+        self.held().decide_into(request, &mut decision);
         let answer = clock::trouble().map(|trouble| PyDecision::new(&decision, trouble.as_deref()));
         DECISION.set(decision);
         answer

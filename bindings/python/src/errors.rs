@@ -8,6 +8,7 @@ pyo3::import_exception!(bailiwick._errors, QueryError);
 pyo3::import_exception!(bailiwick._errors, RequestError);
 pyo3::import_exception!(bailiwick._errors, BundleError);
 pyo3::import_exception!(bailiwick._errors, EntityError);
+pyo3::import_exception!(bailiwick._errors, DirectoryError);
 pyo3::import_exception!(bailiwick._errors, Forbidden);
 
 /// At most 60 characters of a text, on one line: no message carries megabytes of input.

@@ -17,6 +17,7 @@ from bailiwick._bailiwick import (
 from bailiwick._errors import (
     BailiwickError,
     BundleError,
+    DirectoryError,
     EntityError,
     EntityFault,
     Finding,
@@ -32,6 +33,7 @@ __all__ = [
     "BundleError",
     "Decision",
     "DecisionError",
+    "DirectoryError",
     "Entity",
     "EntityError",
     "EntityFault",

@@ -243,14 +243,17 @@ class Authorizer:
         policies: _Path | Iterable[_Path] | None = None,
         schema: _Path | None = None,
         entities: _Path | Iterable[Entity | dict[str, Any]] | None = None,
+        directory: _Path | None = None,
         errors: Literal["strict", "cedar"] = "strict",
         clock: datetime | Callable[[], datetime] | None = None,
     ) -> Authorizer:
         """`policies`: folders or files; without it the built-in ones. `schema`: where the folder holds none.
-        `entities`: a file in Cedar's entity JSON, or a list of dicts and `Entity`. `clock`: an aware datetime
+        `entities`: a file in Cedar's entity JSON, or a list of dicts and `Entity`; or `directory`: the file of a
+        directory, which is followed: what other processes commit is seen within 100 ms, and everything is denied
+        as `stale` where it cannot be. `clock`: an aware datetime
         that stands still, or a callable; without it the system's clock.
 
-        Raises `BundleError` and `EntityError`.
+        Raises `BundleError`, `EntityError` and `DirectoryError`.
         """
 
     def is_authorized(

@@ -92,6 +92,10 @@ class QueryError(BailiwickError):
         self.on = on
 
 
+class DirectoryError(BailiwickError):
+    """A directory that cannot be opened."""
+
+
 class Forbidden(PermissionError):
     """Raised by `Authorizer.require` where the request is not allowed."""
 
