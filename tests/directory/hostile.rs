@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bailiwick::directory::{Actor, Command, Directory, DirectoryError, Secret};
+use bailiwick::directory::{Actor, Command, Directory, DirectoryError, Rule, Secret};
 use bailiwick::grc::Role;
 use bailiwick::store::{Email, Name, Sqlite, Store, StoreError};
 
@@ -60,6 +60,19 @@ fn malformed_tokens_are_told_like_wrong_ones() {
             assert_eq!(error.to_string(), "the link is not valid");
         }
         acme.world.ok(&Actor::Bearer, Command::AcceptInvitation { link: right });
+    });
+}
+
+#[test]
+fn keys_of_no_length_or_of_a_megabyte_are_refused() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let command = Command::DeactivateMember { member: acme.analyst_id };
+        for key in ["", &"k".repeat(201), &"k".repeat(1 << 20)] {
+            let error = acme.world.directory.run(&acme.owner, key, &command).unwrap_err();
+            assert_eq!(error.rule(), Some(Rule::Key), "{error}");
+        }
+        acme.world.directory.run(&acme.owner, &"k".repeat(200), &command).unwrap();
     });
 }
 
