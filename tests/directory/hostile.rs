@@ -133,6 +133,22 @@ fn a_file_that_is_opened_again_holds_what_was_acknowledged() {
     again.organization(PLAN);
 }
 
+/// The reader once waited for ever for a revision that had been taken back, as when an older file is put in place.
+#[test]
+fn a_store_that_went_back_is_loaded_again() {
+    let folder = Folder::new();
+    let acme = Acme::new(sqlite(&folder));
+    let before = acme.world.directory.refresh().unwrap();
+    acme.world.ok(&acme.owner, Command::DeactivateMember { member: acme.analyst_id });
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    let back = "UPDATE head SET number = number - 1; UPDATE members SET active = 1";
+    connection.execute_batch(back).unwrap();
+    assert_eq!(acme.world.directory.refresh().unwrap(), before);
+    let eli = bailiwick::store::Kind::Member.uid(acme.analyst_id);
+    let active = acme.world.directory.authorizer().snapshot().get(&eli).unwrap();
+    assert_eq!(active.attribute("active"), Some(&bailiwick::Value::Bool(true)));
+}
+
 #[test]
 fn another_process_follows_by_changes() {
     let folder = Folder::new();
