@@ -159,6 +159,8 @@ pub enum Rule {
     Period,
     /// The password will not do.
     Password,
+    /// The command's key is empty or too long.
+    Key,
 }
 
 impl Rule {
@@ -181,6 +183,7 @@ impl Rule {
             Rule::AuditorOnly => "auditor_only",
             Rule::Period => "period",
             Rule::Password => "password",
+            Rule::Key => "key",
         }
     }
 }

@@ -237,6 +237,9 @@ impl Directory {
     /// When the policies deny it, a rule of the directory refuses it, or the store cannot be used. Nothing was changed
     /// then, unless the store's commit failed: whether it was changed then, the same command with the same key tells.
     pub fn run(&self, actor: &Actor, key: &str, command: &Command) -> Result<Outcome, DirectoryError> {
+        if key.is_empty() || key.len() > 200 {
+            return Err(Refusal::new(Rule::Key, "a command's key has 1 to 200 bytes").into());
+        }
         let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
         self.shared.ready();
         let began = self.shared.fresh().begin();

@@ -167,23 +167,6 @@ impl<'a> Load<'a> {
         Some(())
     }
 
-    /// The slot of a uid.
-    pub(super) fn place_of(&mut self, hash: u64, type_id: u32, id: &str) -> Option<u32> {
-        match self.find_as(hash, type_id, id) {
-            Some(slot) => Some(slot),
-            None => self.add(hash, Record::new_named(type_id, id).sealed()),
-        }
-    }
-
-    /// Puts in a whole record, whose slots are this load's.
-    pub(super) fn put_record(&mut self, index: usize, hash: u64, record: Arc<Record>) -> Option<()> {
-        let slot = self.take(hash, record)?;
-        match self.is_first(index, slot, None) {
-            true => self.count(slot),
-            false => Some(()),
-        }
-    }
-
     /// Puts in one entity.
     pub(super) fn put(&mut self, index: usize, entity: &Entity) {
         if !edit::check(self.bundle, index, entity, &mut self.faults) {
@@ -226,6 +209,26 @@ impl<'a> Load<'a> {
         next.table = Table::of(slots);
         drop((hashes, places));
         Edit::loaded(bundle, next, put, below, unused, all_stored, own).finish(faults)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Load<'_> {
+    /// The slot of a uid.
+    pub(super) fn place_of(&mut self, hash: u64, type_id: u32, id: &str) -> Option<u32> {
+        match self.find_as(hash, type_id, id) {
+            Some(slot) => Some(slot),
+            None => self.add(hash, Record::new_named(type_id, id).sealed()),
+        }
+    }
+
+    /// Puts in a whole record, whose slots are this load's.
+    pub(super) fn put_record(&mut self, index: usize, hash: u64, record: Arc<Record>) -> Option<()> {
+        let slot = self.take(hash, record)?;
+        match self.is_first(index, slot, None) {
+            true => self.count(slot),
+            false => Some(()),
+        }
     }
 }
 

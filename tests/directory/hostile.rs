@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bailiwick::directory::{Actor, Command, Directory, DirectoryError, Secret};
+use bailiwick::directory::{Actor, Command, Directory, DirectoryError, Rule, Secret};
 use bailiwick::grc::Role;
 use bailiwick::store::{Email, Name, Sqlite, Store, StoreError};
 
@@ -64,6 +64,19 @@ fn malformed_tokens_are_told_like_wrong_ones() {
 }
 
 #[test]
+fn keys_of_no_length_or_of_a_megabyte_are_refused() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let command = Command::DeactivateMember { member: acme.analyst_id };
+        for key in ["", &"k".repeat(201), &"k".repeat(1 << 20)] {
+            let error = acme.world.directory.run(&acme.owner, key, &command).unwrap_err();
+            assert_eq!(error.rule(), Some(Rule::Key), "{error}");
+        }
+        acme.world.directory.run(&acme.owner, &"k".repeat(200), &command).unwrap();
+    });
+}
+
+#[test]
 fn files_that_are_no_directory_are_typed_errors_and_stay_as_they_are() {
     let folder = Folder::new();
     let path = folder.file();
@@ -118,6 +131,22 @@ fn a_file_that_is_opened_again_holds_what_was_acknowledged() {
     assert_eq!(again.directory.team(&owner, organization).unwrap(), before);
     assert_eq!(again.directory.authorizer().snapshot().revision().epoch, EPOCH);
     again.organization(PLAN);
+}
+
+/// The reader once waited for ever for a revision that had been taken back, as when an older file is put in place.
+#[test]
+fn a_store_that_went_back_is_loaded_again() {
+    let folder = Folder::new();
+    let acme = Acme::new(sqlite(&folder));
+    let before = acme.world.directory.refresh().unwrap();
+    acme.world.ok(&acme.owner, Command::DeactivateMember { member: acme.analyst_id });
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    let back = "UPDATE head SET number = number - 1; UPDATE members SET active = 1";
+    connection.execute_batch(back).unwrap();
+    assert_eq!(acme.world.directory.refresh().unwrap(), before);
+    let eli = bailiwick::store::Kind::Member.uid(acme.analyst_id);
+    let active = acme.world.directory.authorizer().snapshot().get(&eli).unwrap();
+    assert_eq!(active.attribute("active"), Some(&bailiwick::Value::Bool(true)));
 }
 
 #[test]
