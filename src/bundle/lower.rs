@@ -100,19 +100,21 @@ impl Lowering<'_> {
         })
     }
 
-    /// The literals that the scope names as resource and principal or a group of them.
-    pub(super) fn named(&mut self, body: &pst::Template) -> Vec<u32> {
+    /// The literals that the scope names as resource and principal or a group of them, and whether it is a group.
+    pub(super) fn named(&mut self, body: &pst::Template) -> Vec<(u32, bool)> {
         use pst::EntityOrSlot::Entity;
         let principal = match &body.principal {
-            pst::PrincipalConstraint::Eq(Entity(e))
-            | pst::PrincipalConstraint::In(Entity(e))
-            | pst::PrincipalConstraint::IsIn(_, Entity(e)) => Some(uid(e)),
+            pst::PrincipalConstraint::Eq(Entity(e)) => Some((uid(e), false)),
+            pst::PrincipalConstraint::In(Entity(e)) | pst::PrincipalConstraint::IsIn(_, Entity(e)) => {
+                Some((uid(e), true))
+            }
             _ => None,
         };
         let resource = match &body.resource {
-            pst::ResourceConstraint::Eq(Entity(e))
-            | pst::ResourceConstraint::In(Entity(e))
-            | pst::ResourceConstraint::IsIn(_, Entity(e)) => Some(uid(e)),
+            pst::ResourceConstraint::Eq(Entity(e)) => Some((uid(e), false)),
+            pst::ResourceConstraint::In(Entity(e)) | pst::ResourceConstraint::IsIn(_, Entity(e)) => {
+                Some((uid(e), true))
+            }
             _ => None,
         };
         let literal = |name| match name {
@@ -122,7 +124,7 @@ impl Lowering<'_> {
         };
         // The resource first: where both are named as often, it is asked about less.
         let each = [resource, principal].into_iter().flatten();
-        each.filter_map(|e| literal(self.name(&e))).collect()
+        each.filter_map(|(e, group)| Some((literal(self.name(&e))?, group))).collect()
     }
 
     /// Whether the types in the scope allow the known ones.

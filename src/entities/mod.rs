@@ -3,6 +3,7 @@
 mod edit;
 mod error;
 mod load;
+mod pages;
 mod pieces;
 mod plain;
 mod read;
