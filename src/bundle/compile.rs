@@ -8,7 +8,7 @@ use cedar_policy::pst;
 
 use super::layout::Layout;
 use super::load::scope_can_match;
-use super::lower::{Known, Lowering, Shared};
+use super::lower::{Known, Lowering, Mention, Shared};
 use super::plan::{Plan, Schema};
 use super::program::{Action, Between, Cond, Environment, Given, Program, Root, Rule, GIVEN};
 use super::types::{ActionType, EntityType, Field, Types};
@@ -35,7 +35,7 @@ pub(crate) fn compile(
     let mut program = Program::default();
     let mut shared = Shared::default();
     // Every policy once, for any request, with the principal and resource that it names.
-    let mut all: Vec<(Vec<(u32, bool)>, Source, Arc<Cond>)> = Vec::new();
+    let mut all: Vec<(Vec<Mention>, Source, Arc<Cond>)> = Vec::new();
     let mut uncovered: Vec<usize> = Vec::new();
     // How many policies name each.
     let mut times: HashMap<u32, u32> = HashMap::new();
@@ -52,14 +52,14 @@ pub(crate) fn compile(
         program.covered += 1;
         let condition = Arc::new(condition);
         let names = lowering.named(&source.body);
-        names.iter().for_each(|(number, _)| *times.entry(*number).or_default() += 1);
+        names.iter().for_each(|mention| *times.entry(mention.number).or_default() += 1);
         all.push((names, source, condition));
     }
     let mut general = Vec::new();
     for (names, source, condition) in all {
         // Found by the rarer name: few are asked about somebody who is named often.
-        match names.into_iter().min_by_key(|(number, _)| times.get(number).copied().unwrap_or(0)) {
-            Some((rarest, group)) => {
+        match names.into_iter().min_by_key(|mention| times.get(&mention.number).copied().unwrap_or(0)) {
+            Some(Mention { number: rarest, group }) => {
                 program.groups.extend(group.then_some(rarest));
                 program.named.entry(rarest).or_default().push(rule(&source, condition));
             }
