@@ -66,6 +66,8 @@ pub(crate) fn compile(
             None => general.push((source, condition)),
         }
     }
+    // Links come after all other policies. What determines a decision is told in the order of ids.
+    general.sort_by_key(|(source, _)| source.rank);
     let cedar = |places: Vec<usize>| (!places.is_empty()).then(|| slice(&places));
     program.anything = Environment {
         rules: general.iter().map(|(source, condition)| rule(source, Arc::clone(condition))).collect(),
