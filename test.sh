@@ -17,9 +17,11 @@ venv=$PWD/target/python-venv
     exit 1
 }
 
-cargo test --workspace --features cli
+cargo test -p bailiwick -p bailiwick-python --features cli
+# Threads in every order.
+cargo test -p bailiwick-orders
 # Bugs put in on purpose are found.
-cargo test --workspace --features cli,bailiwick/deliberate-bugs --test it deliberate_bugs
+cargo test -p bailiwick -p bailiwick-python --features cli,bailiwick/deliberate-bugs --test it deliberate_bugs
 
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r bindings/python/requirements-test.txt
 # With the profile and the features of the tests, so that nothing is compiled twice.

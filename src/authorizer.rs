@@ -188,6 +188,9 @@ impl Builder {
 
     /// Puts one in so many decisions to Cedar's own evaluator too, and calls `report` with the request, our decision and
     /// Cedar's where decision, determining policies or erroring policies differ. The answer stays ours. 0 is never.
+    ///
+    /// Cedar's evaluator recurses, and calls it an error of the policy when little stack is left: a policy of hundreds of
+    /// chained operators can differ on a thread with a small stack.
     #[must_use]
     pub fn shadow(
         mut self,

@@ -138,7 +138,7 @@ pub fn context_from_tree(bundle: &Bundle, context: &Json) -> Result<Context, Req
 }
 
 fn request(principal: Handle, action: &EntityUid, resource: Resource, context: &Context) -> Request {
-    Request { principal, action: action.clone().into(), resource, context: context.clone() }
+    Request::new(principal, action.clone(), resource).with_context(context.clone())
 }
 
 /// Decides, and gives an error where the decision is not to be trusted.
@@ -206,9 +206,10 @@ impl Authorizer {
         let nobody = EntityUid::unchecked("Nobody", "");
         let mut request = request(nobody.into(), action, resource.into(), context);
         self.ask(|linked, now| {
-            request.action = linked.resolve(action);
-            if let Resource::Stored(handle) = &mut request.resource {
-                *handle = linked.resolve(handle.uid());
+            request.set_action(linked.resolve(action));
+            if let Resource::Stored(handle) = request.resource() {
+                let resource = linked.resolve(handle.uid());
+                request.set_resource(resource.into());
             }
             let found = linked.who_can(&request, now).map_err(|(error, on)| QueryError { error, on })?;
             Ok(page.of(found))
@@ -230,8 +231,8 @@ impl Authorizer {
         let nothing = EntityUid::unchecked(type_name, "");
         let mut request = request(principal.clone().into(), action, nothing.into(), context);
         self.ask(|linked, now| {
-            request.action = linked.resolve(action);
-            request.principal = linked.resolve(principal);
+            request.set_action(linked.resolve(action));
+            request.set_principal(linked.resolve(principal));
             let found = linked.resources(&request, type_name, now).map_err(|(error, on)| QueryError { error, on })?;
             Ok(page.of(found))
         })
@@ -254,7 +255,7 @@ impl Authorizer {
             let mut out = Vec::new();
             for (place, resource) in resources.iter().enumerate() {
                 let mut request = request(principal.clone(), action.uid(), resource.clone(), context);
-                request.action = action.clone();
+                request.set_action(action.clone());
                 let on = || Some(resource.uid().clone());
                 if decide(linked, &request, now, &mut decision).map_err(|error| QueryError { error, on: on() })? {
                     out.push(place);

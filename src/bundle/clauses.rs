@@ -11,7 +11,7 @@ use cedar_policy::pst;
 use super::limits::{Token, Tokens};
 use super::lower::Conditions;
 use super::program::Cond;
-use super::{Bundle, Policy};
+use super::{Bundle, Policy, Slots};
 use crate::model::Part;
 
 /// A policy in clauses.
@@ -74,7 +74,7 @@ impl<'a> Dissector<'a> {
         let line = *lines.get(policy.line.checked_sub(1)?)?;
         let start = line + source.text().get(line..)?.find(&policy.text)?;
         let tokens = tokens(&policy.text);
-        let mut splitter = Splitter { text: &policy.text, found: Vec::new(), part: Part::Scope };
+        let mut splitter = Splitter { text: &policy.text, slots: &policy.slots, found: Vec::new(), part: Part::Scope };
         let (scope, conditions) = splitter.policy(&tokens)?;
         let exprs = parse(splitter.found.iter().map(|found| found.text.as_str()))?;
         let mut clauses = Vec::with_capacity(exprs.len());
@@ -138,6 +138,7 @@ struct Found {
 
 struct Splitter<'t> {
     text: &'t str,
+    slots: &'t Slots,
     found: Vec<Found>,
     part: Part,
 }
@@ -254,11 +255,20 @@ impl<'t> Splitter<'t> {
     fn clause(&mut self, marks: &[Mark]) -> Tree {
         let mut text = String::new();
         let mut end = None;
+        let mut in_slot = false;
         for mark in marks {
             if end.is_some_and(|end| end < mark.start) {
                 text.push(' ');
             }
-            text.push_str(self.word(Some(mark)));
+            // A link's clauses are told with who stands in the slots.
+            let word = match (self.word(Some(mark)), in_slot) {
+                ("principal", true) => self.slots.principal.as_deref().unwrap_or("?principal"),
+                ("resource", true) => self.slots.resource.as_deref().unwrap_or("?resource"),
+                ("?", _) => "",
+                (word, _) => word,
+            };
+            in_slot = self.word(Some(mark)) == "?";
+            text.push_str(word);
             end = Some(mark.end);
         }
         self.found.push(Found { text, at: marks.first().map_or(0, |mark| mark.start), part: self.part });

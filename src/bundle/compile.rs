@@ -8,9 +8,9 @@ use cedar_policy::pst;
 
 use super::layout::Layout;
 use super::load::scope_can_match;
-use super::lower::{Known, Lowering, Shared};
+use super::lower::{Known, Lowering, Mention, Shared};
 use super::plan::{Plan, Schema};
-use super::program::{Action, Cond, Environment, Given, Program, Root, Rule, GIVEN};
+use super::program::{Action, Between, Cond, Environment, Given, Program, Root, Rule, GIVEN};
 use super::types::{ActionType, EntityType, Field, Types};
 use super::Slice;
 use crate::engine::bugs::Bug;
@@ -35,7 +35,7 @@ pub(crate) fn compile(
     let mut program = Program::default();
     let mut shared = Shared::default();
     // Every policy once, for any request, with the principal and resource that it names.
-    let mut all: Vec<(Vec<u32>, Source, Arc<Cond>)> = Vec::new();
+    let mut all: Vec<(Vec<Mention>, Source, Arc<Cond>)> = Vec::new();
     let mut uncovered: Vec<usize> = Vec::new();
     // How many policies name each.
     let mut times: HashMap<u32, u32> = HashMap::new();
@@ -52,17 +52,22 @@ pub(crate) fn compile(
         program.covered += 1;
         let condition = Arc::new(condition);
         let names = lowering.named(&source.body);
-        names.iter().for_each(|number| *times.entry(*number).or_default() += 1);
+        names.iter().for_each(|mention| *times.entry(mention.number).or_default() += 1);
         all.push((names, source, condition));
     }
     let mut general = Vec::new();
     for (names, source, condition) in all {
         // Found by the rarer name: few are asked about somebody who is named often.
-        match names.into_iter().min_by_key(|number| times.get(number).copied().unwrap_or(0)) {
-            Some(rarest) => program.named.entry(rarest).or_default().push(rule(&source, condition)),
+        match names.into_iter().min_by_key(|mention| times.get(&mention.number).copied().unwrap_or(0)) {
+            Some(Mention { number: rarest, group }) => {
+                program.groups.extend(group.then_some(rarest));
+                program.named.entry(rarest).or_default().push(rule(&source, condition));
+            }
             None => general.push((source, condition)),
         }
     }
+    // Links come after all other policies. What determines a decision is told in the order of ids.
+    general.sort_by_key(|(source, _)| source.rank);
     let cedar = |places: Vec<usize>| (!places.is_empty()).then(|| slice(&places));
     program.anything = Environment {
         rules: general.iter().map(|(source, condition)| rule(source, Arc::clone(condition))).collect(),
@@ -80,6 +85,7 @@ pub(crate) fn compile(
         let numbers =
             |names: &[String]| -> Vec<u32> { names.iter().filter_map(|n| layout.type_id(&n.into())).collect() };
         let (principals, resources) = (numbers(&of.principals), numbers(&of.resources));
+        let mut places = Vec::new();
         for principal in &principals {
             for resource in &resources {
                 let known = Known { principal: *principal, action: uid, groups: &groups, resource: *resource };
@@ -127,16 +133,16 @@ pub(crate) fn compile(
                     program.environments.push(Environment { rules, plan, cedar: cedar(left) });
                     program.environments.len() - 1
                 });
-                if let Ok(place) = u32::try_from(place) {
-                    program.foreseen.insert([number, *principal, *resource], place);
-                }
+                // A number that does not fit is that of no environment.
+                places.push(u32::try_from(place).unwrap_or(u32::MAX));
             }
         }
         if program.actions.len() <= number as usize {
             program.actions.resize_with(number as usize + 1, || None);
         }
         if let Some(place) = program.actions.get_mut(number as usize) {
-            *place = Some(action(types, uid, of, (principals, resources), &mut contexts));
+            let environments = Between::new(&principals, &resources, places);
+            *place = Some(action(types, uid, of, (principals, resources), environments, &mut contexts));
         }
     }
     program.literals = shared.literals;
@@ -158,6 +164,7 @@ fn action(
     uid: &EntityUid,
     of: &ActionType,
     (principals, resources): (Vec<u32>, Vec<u32>),
+    environments: Between,
     contexts: &mut Vec<Arc<[Given]>>,
 ) -> Action {
     let downloads = ["downloadAuditPackage", "exportSection"];
@@ -171,6 +178,7 @@ fn action(
     });
     let now = given.iter().enumerate().find(|(_, field)| *field.name == *"now");
     Action {
+        environments,
         principals,
         resources,
         now: now.filter(|_| types.wants_now(uid)).map(|(place, field)| (place, field.required)),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use cedar_policy::{PolicyId, PolicySet, SlotId, Template};
 
 use super::types::{EntityType, Types};
-use super::{limits, ErrorMode, Finding, Policy, Source};
+use super::{limits, ErrorMode, Finding, Policy, Slots, Source};
 use crate::model::json::Json;
 use crate::model::{shorten, EntityUid};
 
@@ -223,7 +223,7 @@ pub(super) fn link(
         match (linked, set.policy(&PolicyId::new(&*id))) {
             (Ok(()), Some(policy)) => made.push(Made {
                 policy: policy.clone(),
-                info: Policy { id, template: Some(Arc::clone(&about.id)), ..about.clone() },
+                info: Policy { id, template: Some(Arc::clone(&about.id)), slots: slots(&placed.link), ..about.clone() },
                 place: placed.finding("", ""),
             }),
             (Err(e), _) => findings.push(placed.finding("", e.to_string())),
@@ -281,6 +281,12 @@ fn values(
         }
     }
     values
+}
+
+fn slots(link: &Written) -> Slots {
+    // As Cedar writes a uid, whatever the link's own way.
+    let uid = |text: &Option<String>| Some(text.as_ref()?.parse::<EntityUid>().ok()?.to_string().into());
+    Slots { principal: uid(&link.principal), resource: uid(&link.resource) }
 }
 
 /// Why the schema does not know a uid.

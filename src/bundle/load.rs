@@ -339,6 +339,7 @@ fn read_policies(source: &Source, mode: ErrorMode, count: &mut usize) -> Result<
             file: source.name.clone(),
             line: source.place(at).0,
             template: None,
+            slots: super::Slots::default(),
         };
         let mut finding = None;
         if mode == ErrorMode::Strict && annotation("id").is_none_or(|id| id.is_empty()) {

@@ -9,6 +9,14 @@ use super::layout::Layout;
 use super::program::{AddressTest, Cond, Expr, Function, Key, Name, Root, TypeKey};
 use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, EntityUid, Timestamp, Value, Word};
 
+/// A literal that a policy's scope names.
+pub(super) struct Mention {
+    /// Its place among the program's literals.
+    pub(super) number: u32,
+    /// Whether what belongs to it is meant too.
+    pub(super) group: bool,
+}
+
 /// What is known of a request before it is made.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
@@ -100,19 +108,21 @@ impl Lowering<'_> {
         })
     }
 
-    /// The literals that the scope names as resource and principal or a group of them.
-    pub(super) fn named(&mut self, body: &pst::Template) -> Vec<u32> {
+    /// The literals that the scope names as resource and principal or a group of them, and whether it is a group.
+    pub(super) fn named(&mut self, body: &pst::Template) -> Vec<Mention> {
         use pst::EntityOrSlot::Entity;
         let principal = match &body.principal {
-            pst::PrincipalConstraint::Eq(Entity(e))
-            | pst::PrincipalConstraint::In(Entity(e))
-            | pst::PrincipalConstraint::IsIn(_, Entity(e)) => Some(uid(e)),
+            pst::PrincipalConstraint::Eq(Entity(e)) => Some((uid(e), false)),
+            pst::PrincipalConstraint::In(Entity(e)) | pst::PrincipalConstraint::IsIn(_, Entity(e)) => {
+                Some((uid(e), true))
+            }
             _ => None,
         };
         let resource = match &body.resource {
-            pst::ResourceConstraint::Eq(Entity(e))
-            | pst::ResourceConstraint::In(Entity(e))
-            | pst::ResourceConstraint::IsIn(_, Entity(e)) => Some(uid(e)),
+            pst::ResourceConstraint::Eq(Entity(e)) => Some((uid(e), false)),
+            pst::ResourceConstraint::In(Entity(e)) | pst::ResourceConstraint::IsIn(_, Entity(e)) => {
+                Some((uid(e), true))
+            }
             _ => None,
         };
         let literal = |name| match name {
@@ -122,7 +132,7 @@ impl Lowering<'_> {
         };
         // The resource first: where both are named as often, it is asked about less.
         let each = [resource, principal].into_iter().flatten();
-        each.filter_map(|e| literal(self.name(&e))).collect()
+        each.filter_map(|(e, group)| Some(Mention { number: literal(self.name(&e))?, group })).collect()
     }
 
     /// Whether the types in the scope allow the known ones.

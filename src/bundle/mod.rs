@@ -103,6 +103,15 @@ pub struct Policy {
     file: Arc<str>,
     line: usize,
     template: Option<Arc<str>>,
+    /// Who stands in the template's slots.
+    slots: Slots,
+}
+
+/// The uids in a link's slots, as texts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slots {
+    pub(crate) principal: Option<Arc<str>>,
+    pub(crate) resource: Option<Arc<str>>,
 }
 
 impl Policy {

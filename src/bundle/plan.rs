@@ -67,12 +67,13 @@ const _: () = assert!(std::mem::size_of::<Node>() == 16);
 /// The usual conditions on stored entities, which take but a look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Form {
-    Flag(Own),
+    /// The first is the same entity or Boolean as the second, or as the listed entity `fixed`.
+    Same {
+        a: Spot,
+        b: Spot,
+        fixed: u16,
+    },
     Has(Own),
-    /// Two attributes are the same entity.
-    Same(Own, Own),
-    /// An attribute is what the request asks about, or who asks.
-    IsRoot(Own, Root),
     /// Any two entities are the same.
     Equal(Place, Place),
     /// The first is the second or belongs to it.
@@ -85,6 +86,53 @@ pub(crate) enum Form {
     Before(Place, Place, bool),
     /// Any other condition.
     Other,
+}
+
+/// Where an entity or Boolean is, in one byte: an attribute of the principal or the resource by its number, one of these
+/// two themselves, or what the policy says. All are read in the same way, so that nothing must be foretold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Spot(u8);
+
+impl Spot {
+    /// Beside a node's `fixed`.
+    pub(crate) const FIXED: Self = Self(3 << 6);
+    pub(crate) const TRUE: Self = Self(3 << 6 | 1);
+
+    fn own(own: Own) -> Option<Self> {
+        let bank = match own.root {
+            Root::Principal => 0,
+            Root::Resource => 1 << 6,
+        };
+        (own.number < 1 << 6).then_some(Self(bank | own.number))
+    }
+
+    fn root(root: Root) -> Self {
+        match root {
+            Root::Principal => Self(2 << 6),
+            Root::Resource => Self(2 << 6 | 1),
+        }
+    }
+
+    fn new(place: Place) -> Option<(Self, u16)> {
+        match place {
+            Place::Own(own) => Some((Self::own(own)?, 0)),
+            Place::Root(root) => Some((Self::root(root), 0)),
+            Place::Fixed(number) => Some((Self::FIXED, number)),
+            Place::Literal(_) | Place::Given(_) => None,
+        }
+    }
+
+    /// 0 for the principal's attributes, 1 for the resource's, 2 for these two, 3 for what the policy says.
+    #[inline]
+    pub(crate) fn bank(self) -> usize {
+        usize::from(self.0 >> 6)
+    }
+
+    /// The place in the bank.
+    #[inline]
+    pub(crate) fn at(self) -> usize {
+        usize::from(self.0 & 63)
+    }
 }
 
 /// An attribute of principal or resource, by its number.
@@ -121,15 +169,14 @@ impl Form {
         let place = |expr: &Expr| Place::new(expr, schema);
         let both = |pair: &(Expr, Expr)| Some((place(&pair.0)?, place(&pair.1)?));
         let form = match cond {
-            Cond::Flag(root, number, _) => Own::new(*root, *number).map(Form::Flag),
+            Cond::Flag(root, number, _) => {
+                let spot = Own::new(*root, *number).and_then(Spot::own);
+                spot.map(|a| Form::Same { a, b: Spot::TRUE, fixed: 0 })
+            }
             Cond::HasOwn(root, number, _) => Own::new(*root, *number).map(Form::Has),
             Cond::HasContext(name) => (schema.given)(name).map(Form::HasGiven),
-            Cond::Is(expr, name) => Place::named(*name).and_then(|name| Some(Form::Equal(place(expr)?, name))),
-            Cond::Equal(pair) => both(pair).map(|places| match places {
-                (Place::Own(a), Place::Own(b)) => Form::Same(a, b),
-                (Place::Own(own), Place::Root(root)) | (Place::Root(root), Place::Own(own)) => Form::IsRoot(own, root),
-                (a, b) => Form::Equal(a, b),
-            }),
+            Cond::Is(expr, name) => Place::named(*name).and_then(|name| Some(Form::same(place(expr)?, name))),
+            Cond::Equal(pair) => both(pair).map(|(a, b)| Form::same(a, b)),
             Cond::In(pair) => both(pair).map(|(a, b)| Form::Within(a, b)),
             Cond::Less(pair) => both(pair).map(|(a, b)| Form::Before(a, b, false)),
             Cond::LessOrEqual(pair) => both(pair).map(|(a, b)| Form::Before(a, b, true)),
@@ -142,6 +189,15 @@ impl Form {
             _ => None,
         };
         form.unwrap_or(Form::Other)
+    }
+
+    fn same(a: Place, b: Place) -> Self {
+        match (Spot::new(a), Spot::new(b)) {
+            // What the policy says stands second.
+            (Some((b, fixed)), Some((a, _))) if b == Spot::FIXED && a != Spot::FIXED => Form::Same { a, b, fixed },
+            (Some((a, _)), Some((b, fixed))) if a != Spot::FIXED => Form::Same { a, b, fixed },
+            _ => Form::Equal(a, b),
+        }
     }
 }
 

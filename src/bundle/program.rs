@@ -1,6 +1,6 @@
 //! What policies are compiled to: small trees over numbered attributes and entities.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,24 +16,62 @@ use crate::model::{EntityUid, Value, Word};
 pub(crate) struct Program {
     /// By the number that the layout gives an action.
     pub(crate) actions: Vec<Option<Action>>,
-    /// Which environment the requests of an action and two types have, by the layout's numbers of action, principal type
-    /// and resource type.
-    pub(crate) foreseen: HashMap<[u32; 3], u32, foldhash::fast::RandomState>,
     /// Where the same rules apply in the same way, the environment is the same.
     pub(crate) environments: Vec<Environment>,
     /// For requests whose types the schema does not foresee: every policy, all of its scope tested while deciding.
     pub(crate) anything: Environment,
     /// Policies whose scope names a principal or resource, by the number of that name in `literals`.
     pub(crate) named: HashMap<u32, Vec<Rule>>,
+    /// Those that one of these policies names as a group.
+    pub(crate) groups: HashSet<u32>,
     /// Entities that policies name and the schema does not list.
     pub(crate) literals: Vec<EntityUid>,
     /// How many policies are compiled; the others are left to Cedar.
     pub(crate) covered: usize,
 }
 
+/// Which environments an action has, by the layout's numbers of principal type and resource type.
+#[derive(Debug, Default)]
+pub(crate) struct Between {
+    /// Where the rows of principal types begin in `places`, and where in a row a resource type is: [`Self::NONE`] for
+    /// types that the action is not foreseen for.
+    rows: Box<[u32]>,
+    columns: Box<[u32]>,
+    places: Box<[u32]>,
+}
+
+impl Between {
+    const NONE: u32 = u32::MAX;
+
+    /// Of the places of environments, row by row.
+    pub(crate) fn new(principals: &[u32], resources: &[u32], places: Vec<u32>) -> Self {
+        let by_type = |types: &[u32], step: usize| {
+            let len = types.iter().max().map_or(0, |most| *most as usize + 1);
+            let mut by_type = vec![Self::NONE; len].into_boxed_slice();
+            for (of, place) in types.iter().zip((0..).step_by(step)) {
+                by_type.get_mut(*of as usize).into_iter().for_each(|own| *own = place);
+            }
+            by_type
+        };
+        let (rows, columns) = (by_type(principals, resources.len().max(1)), by_type(resources, 1));
+        Self { rows, columns, places: places.into() }
+    }
+
+    /// The place of the environment of requests between these types.
+    #[inline]
+    pub(crate) fn between(&self, principal: u32, resource: u32) -> Option<u32> {
+        let (row, column) = (*self.rows.get(principal as usize)?, *self.columns.get(resource as usize)?);
+        if row == Self::NONE || column == Self::NONE {
+            return None;
+        }
+        self.places.get(row as usize + column as usize).copied()
+    }
+}
+
 /// What the schema says of an action.
 #[derive(Debug)]
 pub(crate) struct Action {
+    pub(crate) environments: Between,
     /// The context's attributes, by name: an attribute's number is its place.
     pub(crate) given: Arc<[Given]>,
     /// How many of them are required.

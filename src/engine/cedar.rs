@@ -88,7 +88,7 @@ fn reachable(
             found.push(action.clone());
             continue;
         }
-        let entity: Entity = match &request.resource {
+        let entity: Entity = match request.resource() {
             Resource::Inline(entity) if *entity.uid() == uid => (**entity).clone(),
             _ => match linked.snapshot().get(&uid) {
                 Some(entity) => entity,

@@ -82,6 +82,7 @@ fn fits_type(snapshot: &Snapshot, types: &Types, value: &Value, given: Given, of
         (Value::Entity(uid), Given::Entity(slot), Type::Entity(name)) if snapshot.is_fixed(slot) => {
             uid.parts().0 == name
         }
+        (Value::Datetime(at), _, Type::Datetime) => at.is_in_range(),
         _ => types.fits(value, of),
     }
 }
@@ -151,7 +152,7 @@ fn misfit(linked: &Linked, request: &Request, action: Option<&Action>, env: &Env
 
 /// Refuses a request that a program has built deeper than any text is read: what follows would exhaust the stack on it.
 pub(super) fn shallow(request: &Request) -> Result<(), DecisionError> {
-    let resource = matches!(&request.resource, Resource::Inline(entity) if entity.is_too_deep());
+    let resource = matches!(request.resource(), Resource::Inline(entity) if entity.is_too_deep());
     if resource || request.context.iter().any(|(_, value)| value.is_too_deep()) {
         let message = format!("a value of the request is nested deeper than {}", Value::DEPTH);
         return Err(DecisionError::new(ErrorCode::InvalidRequest, message));

@@ -10,7 +10,7 @@ use super::Linked;
 use crate::bundle::program::{Environment, Key, Name, Root, TypeKey, GIVEN};
 use crate::entities::record::{sorted_contains, Cell, Record};
 use crate::entities::Snapshot;
-use crate::model::{Context, Entity, EntityUid, Request, Timestamp, Value, Window};
+use crate::model::{Context, Entity, EntityUid, Timestamp, Value, Window};
 
 /// Why a condition has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,16 +110,17 @@ pub(crate) struct Env<'a> {
 impl<'a> Env<'a> {
     /// As it is before anything of the request was found.
     #[inline]
-    pub(super) fn new(linked: &'a Linked, request: &'a Request) -> Self {
-        let nobody = |uid| (Ent::Foreign(uid), Data::Missing);
+    pub(super) fn new(linked: &'a Linked, context: &'a Context) -> Self {
+        // No slot has this number.
+        let nobody = Ent::Slot(u32::MAX);
         Self {
             snapshot: &linked.snapshot,
             literals: &linked.literals,
-            principal: nobody(request.principal()),
-            action: Ent::Foreign(request.action()),
-            resource: nobody(request.resource().uid()),
+            principal: (nobody, Data::Missing),
+            action: nobody,
+            resource: (nobody, Data::Missing),
             environment: None,
-            context: &request.context,
+            context,
             given: [Given::Absent; GIVEN],
             now: None,
             window: None,

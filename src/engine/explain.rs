@@ -73,7 +73,7 @@ impl<'a> Explainer<'a> {
         now: &(dyn Fn() -> Result<Timestamp, DecisionError> + Sync),
         decision: &Decision,
     ) -> Option<Told> {
-        let mut env = Env::new(linked, request);
+        let mut env = Env::new(linked, &request.context);
         prepare(linked, request, now, &mut env).ok()?;
         let mut explainer = Self { linked, request, env, dissector: Dissector::new(&linked.bundle) };
         let determining = decision.determining().filter_map(|id| linked.bundle.policy(id));
@@ -392,7 +392,7 @@ impl Eyes<'_, '_> {
     }
 
     fn entity(&self, uid: &EntityUid) -> Option<Entity> {
-        match &self.request.resource {
+        match self.request.resource() {
             Resource::Inline(entity) if entity.uid() == uid => Some((**entity).clone()),
             _ => self.linked.snapshot.get(uid),
         }

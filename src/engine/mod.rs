@@ -21,7 +21,7 @@ use crate::bundle::program::{Action, Environment, Program, Rule};
 use crate::bundle::{Bundle, ErrorMode};
 use crate::entities::record::Record;
 use crate::entities::{check_inline, EntityError, Snapshot};
-use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Handle, Message, Request, Resource, Timestamp};
+use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Found, Handle, Message, Request, Timestamp};
 use bugs::Bug;
 use env::{Data, Ent, Env};
 
@@ -32,8 +32,36 @@ pub(crate) struct Linked {
     snapshot: Snapshot,
     /// The slots of the entities that policies name.
     literals: Arc<[u32]>,
-    /// Policies that name one principal or resource, by its slot: where in the program they are.
-    named: Arc<HashMap<u32, u32, foldhash::fast::RandomState>>,
+    named: Arc<Named>,
+}
+
+/// Policies that name one principal or resource.
+#[derive(Debug, Default)]
+struct Named {
+    /// By the slot of that: where in the program they are.
+    places: HashMap<u32, u32, foldhash::fast::RandomState>,
+    /// Which slots these are, and which of them are named as a group. Most requests are about no such slot.
+    slots: Bits,
+    groups: Bits,
+}
+
+/// Numbers, a bit for each.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn set(&mut self, number: u32) {
+        let at = (number / u64::BITS) as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        self.0.get_mut(at).into_iter().for_each(|word| *word |= 1 << (number % u64::BITS));
+    }
+
+    #[inline]
+    fn has(&self, number: u32) -> bool {
+        self.0.get((number / u64::BITS) as usize).is_some_and(|word| word >> (number % u64::BITS) & 1 != 0)
+    }
 }
 
 impl Linked {
@@ -53,8 +81,14 @@ impl Linked {
     fn link(bundle: Bundle, mut snapshot: Snapshot) -> Self {
         let program = bundle.inner.program();
         let literals = snapshot.pin(&program.literals);
-        let slots = literals.iter().zip(0u32..).filter(|(_, number)| program.named.contains_key(number));
-        let named = slots.map(|(slot, number)| (*slot, number)).collect();
+        let mut named = Named::default();
+        for (slot, number) in literals.iter().zip(0..).filter(|(_, number)| program.named.contains_key(number)) {
+            named.places.insert(*slot, number);
+            named.slots.set(*slot);
+            if program.groups.contains(&number) {
+                named.groups.set(*slot);
+            }
+        }
         Self { literals, named: Arc::new(named), bundle, snapshot }
     }
 
@@ -89,23 +123,15 @@ impl Linked {
         }
     }
 
-    /// Where a handle's entity is, with what is known there.
+    /// Where an entity is, with what is known there; `found` is where it was.
     #[inline]
-    fn locate<'a>(&'a self, handle: &'a Handle) -> Met<'a> {
-        if let Some((slot, generation)) = handle.place() {
+    fn locate<'a>(&'a self, found: Found, uid: impl FnOnce() -> &'a EntityUid) -> Met<'a> {
+        if let Some((slot, generation)) = found.place() {
             if let Some(record) = self.snapshot.record(slot).filter(|r| r.generation == generation) {
                 return Met { ent: Ent::Slot(slot), record: Some(record) };
             }
         }
-        self.meet(handle.uid())
-    }
-
-    /// Begins to bring what [`Linked::locate`] will read into the caches.
-    #[inline]
-    fn fetch(&self, handle: &Handle) {
-        if handle.place().is_none() {
-            self.snapshot.fetch(handle.uid());
-        }
+        self.meet(uid())
     }
 
     #[inline]
@@ -122,17 +148,17 @@ impl Linked {
         met.record.is_some_and(|r| r.stored) || matches!(met.ent, Ent::Slot(slot) if self.snapshot.is_fixed(slot))
     }
 
-    /// Where a handle's action is.
+    /// Where a request's action is.
     #[inline]
-    fn action<'a>(&'a self, handle: &'a Handle) -> (Ent<'a>, Option<&'a Action>) {
-        let layout = self.snapshot.layout();
-        let fixed = match handle.place() {
+    fn action<'a>(&'a self, request: &'a Request) -> (Ent<'a>, Option<&'a Action>) {
+        let (layout, found) = (self.snapshot.layout(), request.action_found());
+        let fixed = match found.place() {
             Some((slot, generation)) if layout.generation(slot) == Some(generation) => Some(slot),
-            _ => layout.fixed_id(handle.uid()),
+            _ => layout.fixed_id(request.action()),
         };
         match fixed {
             Some(slot) => (Ent::Slot(slot), self.program().actions.get(slot as usize).and_then(Option::as_ref)),
-            None => (self.locate(handle).ent, None),
+            None => (self.locate(found, || request.action()).ent, None),
         }
     }
 
@@ -147,10 +173,9 @@ impl Linked {
 
     /// The environment of a request, if the schema foresees its types.
     #[inline]
-    fn environment(&self, action: Ent<'_>, principal: Met<'_>, resource: Met<'_>) -> Option<&Environment> {
-        let Ent::Slot(action) = action else { return None };
-        let types = [action, self.type_of(principal)?, self.type_of(resource)?];
-        self.program().environments.get(*self.program().foreseen.get(&types)? as usize)
+    fn environment(&self, action: Option<&Action>, principal: Met<'_>, resource: Met<'_>) -> Option<&Environment> {
+        let place = action?.environments.between(self.type_of(principal)?, self.type_of(resource)?)?;
+        self.program().environments.get(place as usize)
     }
 }
 
@@ -175,7 +200,7 @@ pub(crate) type Now<'a> = &'a dyn Fn() -> Result<Timestamp, DecisionError>;
 /// it.
 pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let mut env = Env::new(linked, request);
+    let mut env = Env::new(linked, &request.context);
     let outcome = prepare(linked, request, now, &mut env).and_then(|()| {
         decision.window = env.window;
         evaluate(linked, request, &env, decision)
@@ -217,28 +242,29 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
     let strict = linked.bundle.mode() == ErrorMode::Strict;
     let refuse = |code, message: String| Err(DecisionError::new(code, message));
     let snapshot = &linked.snapshot;
-    if !strict || linked.bundle.inner.types.is_none() || matches!(request.resource, Resource::Inline(_)) {
+    if !strict || linked.bundle.inner.types.is_none() || request.inline().is_some() {
         context::shallow(request)?;
     }
-    if let Resource::Stored(handle) = &request.resource {
-        // The two are looked up side by side: each waits for memory.
-        linked.fetch(handle);
-    }
-    let principal = linked.locate(&request.principal);
+    // Both are looked up before either is looked at: each waits for memory.
+    let principal = linked.locate(request.principal_found(), || request.principal());
+    let stored = match request.inline() {
+        None => Some(linked.locate(request.resource_found(), || request.resource().uid())),
+        Some(_) => None,
+    };
     if strict && !linked.exists(principal) {
         let message = format!("principal `{}` is not stored", request.principal());
         return refuse(ErrorCode::UnknownPrincipal, message);
     }
-    let resource = match &request.resource {
-        Resource::Stored(handle) => {
-            let met = linked.locate(handle);
+    let (resource, data) = match (stored, request.inline()) {
+        (Some(met), _) => {
             if strict && !linked.exists(met) {
-                let message = format!("resource `{}` is neither stored nor in the request", handle.uid());
+                let message = format!("resource `{}` is neither stored nor in the request", request.resource().uid());
                 return refuse(ErrorCode::UnknownResource, message);
             }
             (met, met.data())
         }
-        Resource::Inline(entity) => {
+        (None, None) => return refuse(ErrorCode::InvalidRequest, "there is no resource".to_owned()),
+        (None, Some(entity)) => {
             let met = linked.meet(entity.uid());
             // Cedar holds no two entities of one uid either.
             if met.record.is_some_and(|r| r.stored) || strict && linked.exists(met) {
@@ -255,15 +281,15 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
             (met, Data::Inline(entity))
         }
     };
-    let (action, declared) = linked.action(&request.action);
+    let (action, declared) = linked.action(request);
     env.principal = (principal.ent, principal.data());
     env.action = action;
-    env.resource = (resource.0.ent, resource.1);
+    env.resource = (resource.ent, data);
     if let Data::Inline(_) = env.resource.1 {
         // Who asks may be what came with the request.
         env.principal.1 = env.data(env.principal.0);
     }
-    env.environment = linked.environment(action, principal, resource.0);
+    env.environment = linked.environment(declared, principal, resource);
     context::take(linked, request, declared, now, env)
 }
 
@@ -289,17 +315,28 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
         rules = others;
     }
     rules.iter().for_each(|rule| tally.put(linked, env, rule));
-    let in_order = linked.named.is_empty() && environment.cedar.is_none();
-    if !linked.named.is_empty() {
-        let mut put = |slot: &u32| {
-            if !linked.snapshot.is_pinned(*slot) {
-                return;
-            }
-            let rules = linked.named.get(slot).and_then(|number| program.named.get(number));
+    let named = &*linked.named;
+    let mut in_order = environment.cedar.is_none();
+    if !named.slots.0.is_empty() {
+        let mut put = |slot: u32| {
+            in_order = false;
+            let rules = named.places.get(&slot).and_then(|number| program.named.get(number));
             rules.into_iter().flatten().for_each(|rule| tally.put(linked, env, rule));
         };
-        env.for_each_above(env.principal, &mut put);
-        env.for_each_above(env.resource, &mut put);
+        for root in [env.principal, env.resource] {
+            if let Ent::Slot(own) = root.0 {
+                if named.slots.has(own) {
+                    put(own);
+                }
+            }
+            if !named.groups.0.is_empty() {
+                env.for_each_above(root, &mut |slot| {
+                    if root.0 != Ent::Slot(*slot) && named.groups.has(*slot) {
+                        put(*slot);
+                    }
+                });
+            }
+        }
     }
     if let Some(slice) = &environment.cedar {
         let answer = cedar::evaluate(linked, request, env, slice)?;
@@ -361,7 +398,7 @@ impl Tally<'_> {
 /// Cedar's own answer, for comparing: the same request, prepared the same way, put to all policies.
 pub(crate) fn decide_by_cedar(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
-    let mut env = Env::new(linked, request);
+    let mut env = Env::new(linked, &request.context);
     let outcome = prepare(linked, request, now, &mut env).and_then(|()| {
         decision.window = env.window;
         let answer = cedar::evaluate(linked, request, &env, linked.bundle.inner.all())?;

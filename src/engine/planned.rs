@@ -1,8 +1,10 @@
 //! Following a plan: the rules of an environment, section by section, each test of one asked at most once.
 
+use std::mem::ManuallyDrop;
+
 use super::context::Given;
 use super::env::{Data, Ent, Env};
-use crate::bundle::plan::{Form, Next, Node, Own, Place, Section};
+use crate::bundle::plan::{Form, Next, Node, Own, Place, Section, Spot};
 use crate::bundle::program::{Name, Root};
 use crate::entities::record::{sorted_contains, Cell};
 
@@ -12,11 +14,10 @@ enum Ordered {
     Instant,
 }
 
-/// A request, with the attributes of its principal and resource where these are stored.
+/// A request, with the attributes of its principal and resource where these are stored, and the two themselves.
 struct Request<'e, 'a> {
     env: &'e Env<'a>,
-    principal: &'a [Cell],
-    resource: &'a [Cell],
+    banks: [&'e [Cell]; 4],
 }
 
 /// The ranks of the rules of the section that hold, and whether they forbid; none where a test has no answer.
@@ -26,7 +27,13 @@ pub(super) fn follow<'a>(env: &Env<'a>, section: &'a Section) -> Option<(&'a [u3
         Data::Stored(record) => &record.attributes,
         Data::Inline(_) | Data::Missing => &[][..],
     };
-    let request = Request { env, principal: attributes(env.principal.1), resource: attributes(env.resource.1) };
+    let cell = |ent| match ent {
+        Ent::Slot(slot) => Cell::Entity(slot),
+        Ent::Foreign(_) => Cell::Absent,
+    };
+    // Nothing in them is to be dropped.
+    let roots = ManuallyDrop::new([cell(env.principal.0), cell(env.resource.0)]);
+    let request = Request { env, banks: [attributes(env.principal.1), attributes(env.resource.1), &*roots, &[]] };
     let mut next = section.start;
     loop {
         let node = match next {
@@ -40,7 +47,12 @@ pub(super) fn follow<'a>(env: &Env<'a>, section: &'a Section) -> Option<(&'a [u3
         };
         next = match node {
             Node::Test { form, cond, yes, no } => {
-                let answer = match request.look(*form) {
+                // The most usual form apart from the others, so that it is foretold.
+                let look = match *form {
+                    Form::Same { a, b, fixed } => request.same(a, b, fixed),
+                    form => request.look(form),
+                };
+                let answer = match look {
                     Some(answer) => answer,
                     None => env.holds(section.conds.get(usize::from(*cond))?).ok()?,
                 };
@@ -61,32 +73,44 @@ pub(super) fn follow<'a>(env: &Env<'a>, section: &'a Section) -> Option<(&'a [u3
     }
 }
 
-impl<'a> Request<'_, 'a> {
+/// A Boolean, beside which entities are their slots.
+const BOOLEAN: u64 = 1 << 32;
+
+impl Request<'_, '_> {
     #[inline]
-    fn own(&self, own: Own) -> Option<&'a Cell> {
+    fn own(&self, own: Own) -> Option<&Cell> {
+        let [principal, resource, ..] = self.banks;
         match own.root {
-            Root::Principal => self.principal.get(usize::from(own.number)),
-            Root::Resource => self.resource.get(usize::from(own.number)),
+            Root::Principal => principal.get(usize::from(own.number)),
+            Root::Resource => resource.get(usize::from(own.number)),
         }
+    }
+
+    /// An entity or Boolean as a number; `none` for anything else.
+    #[inline]
+    fn key(&self, spot: Spot, none: u64) -> u64 {
+        match self.banks.get(spot.bank()).and_then(|bank| bank.get(spot.at())) {
+            Some(Cell::Entity(slot)) => (*slot).into(),
+            Some(Cell::Bool(b)) => BOOLEAN | u64::from(*b),
+            _ => none,
+        }
+    }
+
+    /// Whether two are the same; none where they are not both entities or both Booleans.
+    #[inline]
+    fn same(&self, a: Spot, b: Spot, fixed: u16) -> Option<bool> {
+        let rights = [self.key(b, 3 << 32), fixed.into(), BOOLEAN | 1];
+        let said = if b.bank() == Spot::FIXED.bank() { 1 + b.at() } else { 0 };
+        let (left, right) = (self.key(a, 2 << 32), *rights.get(said)?);
+        ((left ^ right) >> 32 == 0).then_some(left == right)
     }
 
     /// What [`Env::holds`] gives for the condition; none where it takes more than a look, or is an error.
     #[inline]
     fn look(&self, form: Form) -> Option<bool> {
         Some(match form {
-            Form::Flag(own) => match self.own(own)? {
-                Cell::Bool(b) => *b,
-                _ => return None,
-            },
+            Form::Same { a, b, fixed } => self.same(a, b, fixed)?,
             Form::Has(own) => !matches!(self.own(own)?, Cell::Absent),
-            Form::Same(a, b) => match (self.own(a)?, self.own(b)?) {
-                (Cell::Entity(a), Cell::Entity(b)) => a == b,
-                _ => return None,
-            },
-            Form::IsRoot(own, root) => match (self.own(own)?, self.env.root(root).0) {
-                (Cell::Entity(a), Ent::Slot(b)) => *a == b,
-                _ => return None,
-            },
             Form::Equal(a, b) => self.place(a)? == self.place(b)?,
             Form::Within(a, b) => self.env.within(Ent::Slot(self.place(a)?), Ent::Slot(self.place(b)?)),
             Form::Among(own, place) => sorted_contains(self.own(own)?.entities()?, self.place(place)?),

@@ -69,11 +69,10 @@ impl Linked {
 
     /// All stored entities that may do what the request asks, in no particular order.
     pub(crate) fn who_can(&self, request: &Request, now: Now<'_>) -> Result<Vec<EntityUid>, Failure> {
-        if let Resource::Stored(handle) = &request.resource {
-            if !self.exists(self.locate(handle)) {
-                let message = format!("resource `{}` is neither stored nor in the request", handle.uid());
-                return Err((DecisionError::new(ErrorCode::UnknownResource, message), None));
-            }
+        let uid = || request.resource().uid();
+        if request.inline().is_none() && !self.exists(self.locate(request.resource_found(), uid)) {
+            let message = format!("resource `{}` is neither stored nor in the request", uid());
+            return Err((DecisionError::new(ErrorCode::UnknownResource, message), None));
         }
         self.sweep(request, Part::Principal, None, now)
     }
@@ -86,7 +85,7 @@ impl Linked {
         now: Now<'_>,
     ) -> Result<Vec<EntityUid>, Failure> {
         let principal = request.principal();
-        if !self.exists(self.locate(&request.principal)) {
+        if !self.exists(self.locate(request.principal_found(), || principal)) {
             let message = format!("principal `{principal}` is not stored");
             return Err((DecisionError::new(ErrorCode::UnknownPrincipal, message), None));
         }
@@ -99,7 +98,7 @@ impl Linked {
 
     fn sweep(&self, request: &Request, part: Part, of: Option<u32>, now: Now<'_>) -> Result<Vec<EntityUid>, Failure> {
         let strict = self.bundle.mode() == ErrorMode::Strict;
-        let (_, action) = self.action(&request.action);
+        let (_, action) = self.action(request);
         let Some(declared) = action.filter(|a| !a.principals.is_empty() && !a.resources.is_empty()) else {
             let message = format!("`{}` is not an action of the schema", request.action());
             return Err((DecisionError::new(ErrorCode::InvalidRequest, message), None));
@@ -139,8 +138,8 @@ impl Linked {
         let with = |uid: EntityUid| {
             let mut request = request.clone();
             match part {
-                Part::Principal => request.principal = self.resolve(&uid),
-                Part::Resource => request.resource = self.resolve(&uid).into(),
+                Part::Principal => request.set_principal(self.resolve(&uid)),
+                Part::Resource => request.set_resource(self.resolve(&uid).into()),
             }
             request
         };
@@ -150,7 +149,7 @@ impl Linked {
         let own = with(first);
         // An error here is one of the action, the context or the clock, and not of this candidate; but for the window,
         // which depends on the auditor.
-        let mut env = Env::new(self, &own);
+        let mut env = Env::new(self, &own.context);
         let mut asked = match prepare(self, &own, now, &mut env) {
             Ok(()) if env.window.is_some() || env.environment.is_none_or(|e| e.cedar.is_some()) => None,
             Ok(()) => Some(env),

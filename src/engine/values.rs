@@ -9,6 +9,9 @@ use crate::bundle::program::Function;
 use crate::entities::record::sorted_contains;
 use crate::model::{parse_datetime, parse_decimal, parse_duration, parse_ip, Timestamp, Value};
 
+/// How many texts a set may have to be searched from its beginning.
+const FEW: usize = 64;
+
 impl<'a> Env<'a> {
     pub(super) fn equal(&self, left: &Val<'a>, right: &Val<'a>) -> bool {
         match (left, right) {
@@ -59,6 +62,10 @@ impl<'a> Env<'a> {
             (Val::Entities(slots), Val::Entity(Ent::Slot(slot))) => Ok(sorted_contains(slots, *slot)),
             (Val::Names(names), Val::Entity(Ent::Slot(slot))) => Ok(names.iter().any(|n| self.slot(*n) == *slot)),
             (Val::Entities(_) | Val::Names(_), _) => Ok(false),
+            // To search for a text it must be one of its own, which costs more than a look at a few.
+            (Val::Set(items), Val::Text(text)) if items.len() <= FEW => {
+                Ok(items.iter().any(|own| matches!(own, Value::String(own) if own == text)))
+            }
             (Val::Set(items), item) => Ok(match self.probe(item) {
                 Some(probe) => items.contains(&probe),
                 None => items.iter().any(|own| self.equal(&self.value(own), item)),

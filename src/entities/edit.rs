@@ -79,10 +79,8 @@ impl<'a> Edit<'a> {
         record::references(&self.next, old, &mut gone);
         let named = Record::named(old.generation, old.type_id, &old.id, old.pinned);
         self.count(&gone, &[], &parents, &[]);
-        if let Some(place) = self.next.table.slot_mut(slot) {
-            place.record = Some(named.sealed());
-            self.next.stored -= 1;
-        }
+        self.next.table.put(slot, named.sealed());
+        self.next.stored -= 1;
         if !parents.is_empty() {
             self.moved.push((slot, None));
         }
@@ -104,7 +102,7 @@ impl<'a> Edit<'a> {
         }
         self.places.insert(slot, index);
         self.put.push((slot, index));
-        let Some(old) = self.next.table.get(slot).and_then(|s| s.record.clone()) else {
+        let Some(old) = self.next.table.get(slot).cloned() else {
             return;
         };
         let (mut gone, mut come) = (Vec::new(), Vec::new());
@@ -122,9 +120,7 @@ impl<'a> Edit<'a> {
             if old.parents == record.parents { record.with_ancestors(old.ancestors().to_vec()) } else { record };
         self.next.stored += usize::from(!old.stored);
         drop(old);
-        if let Some(place) = self.next.table.slot_mut(slot) {
-            place.record = Some(record.sealed());
-        }
+        self.next.table.put(slot, record.sealed());
     }
 
     /// Counts what an entity refers to: no longer what is gone, from now on what has come.
@@ -147,8 +143,7 @@ impl<'a> Edit<'a> {
                     (Some(old), None) => (**old, false),
                 };
                 let _ = if up { a.next() } else { b.next() };
-                if let Some(place) = self.next.table.slot_mut(slot) {
-                    let n = if child { &mut place.by_child } else { &mut place.by_attribute };
+                if let Some(n) = self.next.table.references_mut(slot).map(|of| of.of(child)) {
                     *n = if up { n.saturating_add(1) } else { n.saturating_sub(1) };
                 }
                 if !up {
@@ -208,7 +203,7 @@ impl<'a> Edit<'a> {
             }
         }
         for (slot, uid) in self.removed.iter().filter(|(slot, _)| self.next.entity(*slot).is_none()) {
-            let count = self.next.table.get(*slot).map_or(0, |s| s.by_attribute.saturating_add(s.by_child));
+            let count = self.next.table.references(*slot).all();
             if count > 0 {
                 self.faults.push(None, Some(uid), format!("cannot be taken out: {count} references to it remain"));
             }
@@ -217,7 +212,7 @@ impl<'a> Edit<'a> {
 
     fn check_rules(&mut self) {
         let next = &self.next;
-        let clients = |slot: u32| next.table.get(slot).map_or(0, |s| s.by_child);
+        let clients = |slot: u32| next.table.references(slot).by_child;
         let numbers = rules::Numbers::of(next);
         let mut misfits = Vec::new();
         for &(slot, index) in &self.put {
@@ -245,7 +240,7 @@ impl<'a> Edit<'a> {
 
     /// Whether everything that refers to `slot` was put in.
     fn names_come_along(&self, slot: u32) -> bool {
-        let all = self.next.table.get(slot).map_or(0, |s| s.by_attribute.saturating_add(s.by_child));
+        let all = self.next.table.references(slot).all();
         let mut here = 0;
         let mut references = Vec::new();
         for record in self.put.iter().filter_map(|(s, _)| self.next.record(*s)) {
@@ -296,7 +291,7 @@ impl<'a> Edit<'a> {
             return;
         }
         let mut open: Vec<u32> = self.moved.iter().map(|(slot, _)| *slot).collect();
-        let has_children = |slot: &u32| self.next.table.get(*slot).is_some_and(|s| s.by_child > 0);
+        let has_children = |slot: &u32| self.next.table.references(*slot).by_child > 0;
         if !self.fresh && open.iter().any(has_children) {
             // What was below it has it among its ancestors still.
             let moved: HashSet<u32, foldhash::fast::RandomState> = open.iter().copied().collect();
@@ -322,9 +317,7 @@ impl<'a> Edit<'a> {
             ancestors.extend(seen);
             ancestors.sort_unstable();
             let record = record.copy().with_ancestors(ancestors.clone()).sealed();
-            if let Some(place) = self.next.table.slot_mut(slot) {
-                place.record = Some(record);
-            }
+            self.next.table.put(slot, record);
         }
     }
 }

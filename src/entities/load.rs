@@ -9,7 +9,7 @@ use super::error::Faults;
 use super::plain::{Batch, Item};
 use super::record::{self, Record, Slots};
 use super::snapshot::Snapshot;
-use super::table::{Index, Slot, Table};
+use super::table::{Index, References, Table};
 use super::EntityError;
 use crate::bundle::Bundle;
 use crate::model::{hash, Entity, EntityUid};
@@ -21,7 +21,8 @@ pub(super) struct Load<'a> {
     bundle: &'a Bundle,
     /// Has the names of types; its slots are in the lists until the end.
     base: Snapshot,
-    slots: Vec<Slot>,
+    records: Vec<Option<Arc<Record>>>,
+    counts: Vec<References>,
     hashes: Vec<u64>,
     /// With the hashes once more: one place less to look at, and none when it grows.
     by_hash: HashTable<(u64, u32)>,
@@ -44,7 +45,8 @@ impl<'a> Load<'a> {
         let mut load = Self {
             bundle,
             base,
-            slots: Vec::new(),
+            records: Vec::new(),
+            counts: Vec::new(),
             hashes: Vec::new(),
             by_hash: HashTable::new(),
             places: Vec::new(),
@@ -55,7 +57,7 @@ impl<'a> Load<'a> {
             references: Vec::new(),
         };
         // What the schema lists itself keeps the numbers that the layout gave it.
-        for record in table.iter().filter_map(|(_, slot)| slot.record.clone()) {
+        for record in table.iter().map(|(_, record)| Arc::clone(record)) {
             let hash = load.base.word(record.type_id).map(|name| hash(name, record.id.as_str()));
             load.add(hash.unwrap_or_default(), record);
         }
@@ -63,7 +65,7 @@ impl<'a> Load<'a> {
     }
 
     fn record(&self, slot: u32) -> Option<&Record> {
-        self.slots.get(slot as usize)?.record.as_deref()
+        self.records.get(slot as usize)?.as_deref()
     }
 
     fn find_as(&self, hash: u64, type_id: u32, id: &str) -> Option<u32> {
@@ -74,8 +76,9 @@ impl<'a> Load<'a> {
     }
 
     fn add(&mut self, hash: u64, record: Arc<Record>) -> Option<u32> {
-        let slot = u32::try_from(self.slots.len()).ok()?;
-        self.slots.push(Slot { record: Some(record), by_attribute: 0, by_child: 0 });
+        let slot = u32::try_from(self.records.len()).ok()?;
+        self.records.push(Some(record));
+        self.counts.push(References::default());
         self.places.push(0);
         self.hashes.push(hash);
         self.by_hash.insert_unique(hash, (hash, slot), |(hash, _)| *hash);
@@ -88,7 +91,7 @@ impl<'a> Load<'a> {
             return self.add(hash, record);
         };
         if record.stored && self.places.get(slot as usize) == Some(&0) {
-            self.slots.get_mut(slot as usize)?.record = Some(record);
+            *self.records.get_mut(slot as usize)? = Some(record);
         }
         Some(slot)
     }
@@ -140,7 +143,7 @@ impl<'a> Load<'a> {
 
     /// Completes a record of a batch, whose uids have these slots.
     fn place(&mut self, slot: u32, slots: &[u32]) -> Option<()> {
-        let record = self.slots.get_mut(slot as usize)?.record.as_mut()?;
+        let record = self.records.get_mut(slot as usize)?.as_mut()?;
         // INVARIANT: nothing else holds it before the snapshot is made.
         Arc::get_mut(record)?.place(slots);
         self.count(slot)
@@ -149,12 +152,11 @@ impl<'a> Load<'a> {
     /// Counts what an entity refers to.
     fn count(&mut self, slot: u32) -> Option<()> {
         let mut references = std::mem::take(&mut self.references);
-        let record = self.slots.get(slot as usize)?.record.clone()?;
+        let record = self.records.get(slot as usize)?.clone()?;
         record::references(self, &record, &mut references);
         for (slots, child) in [(references.as_slice(), false), (&record.parents, true)] {
             for slot in slots {
-                let place = self.slots.get_mut(*slot as usize)?;
-                let n = if child { &mut place.by_child } else { &mut place.by_attribute };
+                let n = self.counts.get_mut(*slot as usize)?.of(child);
                 *n = n.saturating_add(1);
             }
         }
@@ -179,34 +181,35 @@ impl<'a> Load<'a> {
         if !self.is_first(index, slot, Some(uid)) {
             return;
         }
-        let Some(old) = self.slots.get(slot as usize).and_then(|s| s.record.clone()) else { return };
+        let Some(old) = self.records.get(slot as usize).cloned().flatten() else { return };
         let layout = Arc::clone(self.base.layout());
         let record = record::encode(self, &layout, entity, &old, &mut Vec::new());
-        let (Some(record), Some(place)) = (record, self.slots.get_mut(slot as usize)) else {
+        let (Some(record), Some(place)) = (record, self.records.get_mut(slot as usize)) else {
             return self.faults.push(Some(index), Some(uid), NO_ROOM);
         };
-        place.record = Some(record.sealed());
+        *place = Some(record.sealed());
         self.count(slot);
     }
 
     /// Checks all that was put in and gives the snapshot. `faults` are those that a reader met.
     pub(super) fn finish(self, faults: Faults) -> Result<Snapshot, EntityError> {
-        let Self { bundle, base: mut next, slots, hashes, by_hash, places, put, below, faults: own, .. } = self;
+        let Self { bundle, base: mut next, records, counts, hashes, by_hash, places, put, below, faults: own, .. } =
+            self;
         drop(by_hash);
         let fixed = next.layout().fixed().len();
         let mut unused = Vec::new();
         let mut all_stored = true;
-        let named = places.iter().zip(&slots).zip(0..).skip(fixed).filter(|((place, _), _)| **place == 0);
-        for ((_, slot), number) in named {
-            if slot.by_attribute == 0 && slot.by_child == 0 {
+        let named = places.iter().zip(&counts).zip(0..).skip(fixed).filter(|((place, _), _)| **place == 0);
+        for ((_, count), number) in named {
+            if count.all() == 0 {
                 unused.push(number);
             } else {
                 all_stored = false;
             }
         }
         next.stored = put.len();
-        next.index = Index::of(&hashes);
-        next.table = Table::of(slots);
+        next.index = Index::of(hashes.len(), hashes.iter().copied().zip(0..));
+        next.table = Table::of(records, counts);
         drop((hashes, places));
         Edit::loaded(bundle, next, put, below, unused, all_stored, own).finish(faults)
     }

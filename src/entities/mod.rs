@@ -5,6 +5,7 @@ pub(crate) mod bulk;
 mod edit;
 mod error;
 mod load;
+mod pages;
 mod pieces;
 mod plain;
 mod read;

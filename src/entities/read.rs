@@ -443,7 +443,7 @@ pub fn request_from_parts(
         }
         Some(other) => return Err(at("context", &format!("expected an object, found {}", other.kind()))),
     };
-    Ok(Request { principal: principal.into(), action: action.into(), resource, context })
+    Ok(Request::new(principal, action, resource).with_context(context))
 }
 
 /// Reads a uid: its text, or `{"type", "id"}`.

@@ -9,7 +9,7 @@ use super::error::Faults;
 use super::load::Load;
 use super::pieces;
 use super::record::{self, Cell, Record, Slots};
-use super::table::{Index, Slot, Table};
+use super::table::{Index, Table};
 use super::{Changes, EntityError, Progress};
 use crate::bundle::layout::{generations, Layout};
 use crate::bundle::types::Types;
@@ -81,9 +81,7 @@ impl Snapshot {
         }
         for (slot, groups) in layout.groups() {
             let record = snapshot.record(*slot).map(|r| r.copy().in_groups(groups).sealed());
-            if let (Some(record), Some(place)) = (record, snapshot.table.slot_mut(*slot)) {
-                place.record = Some(record);
-            }
+            record.into_iter().for_each(|record| snapshot.table.put(*slot, record));
         }
         snapshot
     }
@@ -185,9 +183,7 @@ impl Snapshot {
         self.pins = Arc::clone(&pins);
         for slot in before.iter().filter(|slot| !pins.contains(slot)) {
             let record = self.record(*slot).map(|r| r.copy().pinned(false).sealed());
-            if let (Some(record), Some(place)) = (record, self.table.slot_mut(*slot)) {
-                place.record = Some(record);
-            }
+            record.into_iter().for_each(|record| self.table.put(*slot, record));
             self.release_if_unused(*slot);
         }
         pins
@@ -219,16 +215,10 @@ impl Snapshot {
         })
     }
 
-    /// Begins to bring a uid's record into the caches.
-    #[inline]
-    pub(crate) fn fetch(&self, uid: &EntityUid) {
-        std::hint::black_box(self.index.find(uid.hashed(), |slot| self.record(slot)).map(|r| r.type_id));
-    }
-
     /// What is known under a slot.
     #[inline]
     pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
-        self.table.get(slot)?.record.as_deref()
+        self.table.get(slot).map(|record| &**record)
     }
 
     /// Whether the schema lists the entity in this slot.
@@ -241,12 +231,6 @@ impl Snapshot {
     #[inline]
     pub(crate) fn is_alone(&self, slot: u32) -> bool {
         (slot as usize) < self.layout.enumerated() && !self.listed_in_groups
-    }
-
-    /// Whether the schema lists the entity in this slot, or a policy names it.
-    #[inline]
-    pub(crate) fn is_pinned(&self, slot: u32) -> bool {
-        self.record(slot).is_some_and(|r| r.pinned)
     }
 
     /// The stored entity in a slot.
@@ -285,7 +269,7 @@ impl Snapshot {
         if let Some(slot) = self.find(uid) {
             let record = self.record(slot).filter(|r| pinned && !r.pinned);
             if let Some(record) = record.map(|r| r.copy().pinned(true).sealed()) {
-                self.table.slot_mut(slot)?.record = Some(record);
+                self.table.put(slot, record);
             }
             return Some(slot);
         }
@@ -295,15 +279,19 @@ impl Snapshot {
         let generation = self.layout.generation(self.table.next()).unwrap_or_else(|| generations(1));
         let slot = self.table.take(Record::named(generation, type_id, id, pinned).sealed())?;
         self.index.insert(uid.hashed(), slot);
+        if self.index.is_crowded() {
+            let hash = |record: &Record| {
+                self.word(record.type_id).map_or(0, |name| crate::model::hash(name, record.id.as_str()))
+            };
+            self.index = Index::of(self.index.len(), self.table.iter().map(|(slot, record)| (hash(record), slot)));
+        }
         Some(slot)
     }
 
     /// Frees a slot under which nothing is stored and which nothing refers to.
     pub(super) fn release_if_unused(&mut self, slot: u32) {
-        let Some(Slot { record: Some(record), by_attribute: 0, by_child: 0 }) = self.table.get(slot) else {
-            return;
-        };
-        if record.stored || record.pinned {
+        let Some(record) = self.table.get(slot) else { return };
+        if record.stored || record.pinned || self.table.references(slot).all() > 0 {
             return;
         }
         if let Some(type_name) = self.word(record.type_id) {
@@ -338,7 +326,7 @@ impl Snapshot {
 
     /// All stored entities' slots.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Record)> {
-        self.table.iter().filter_map(|(slot, s)| Some((slot, s.record.as_deref().filter(|r| r.stored)?)))
+        self.table.iter().map(|(slot, record)| (slot, &**record)).filter(|(_, record)| record.stored)
     }
 
     /// How many entities there are.
@@ -375,9 +363,7 @@ impl Snapshot {
                 next.stored -= 1;
             }
         }
-        if let Some(place) = next.table.slot_mut(slot) {
-            place.record = Some(record.sealed());
-        }
+        next.table.put(slot, record.sealed());
         next
     }
 }

@@ -1,87 +1,72 @@
-//! Persistent storage: numbered slots, and an index from hashes to slots. A clone shares everything; a change copies
-//! only the path to what it changes, and not even that while nothing else holds it.
+//! Numbered slots, and an index from hashes to slots. A clone shares everything; a change copies only the path to what it
+//! changes, and not even that while nothing else holds it.
 
 use std::sync::Arc;
 
+use super::pages::Pages;
 use super::record::Record;
 
-/// One slot: an interned uid with what is stored under it, or free.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Slot {
-    pub(super) record: Option<Arc<Record>>,
-    /// How often entities' attributes and tags refer to it. In a free slot: the next free one, plus one.
+/// How often entities refer to what is in a slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct References {
+    /// By attributes and tags. For a free slot: the next free one, plus one.
     pub(super) by_attribute: u32,
-    /// How many entities have it as a direct parent.
+    /// As a direct parent.
     pub(super) by_child: u32,
 }
 
-const FANOUT: usize = 32;
-const BITS: u32 = 5;
-const TRUNK: usize = 64;
+impl References {
+    pub(super) fn all(self) -> u32 {
+        self.by_attribute.saturating_add(self.by_child)
+    }
 
-type Page = [Slot; FANOUT];
-type Branch = [Option<Arc<Page>>; FANOUT];
-type Trunk = [Option<Arc<Branch>>; TRUNK];
+    pub(super) fn of(&mut self, child: bool) -> &mut u32 {
+        if child {
+            &mut self.by_child
+        } else {
+            &mut self.by_attribute
+        }
+    }
+}
 
-/// Slots by number.
-#[derive(Debug, Clone)]
+/// Slots by number: each an interned uid with what is stored under it, or free. What only changes ask stands apart.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Table {
-    root: Arc<[Option<Arc<Trunk>>]>,
+    records: Pages<Option<Arc<Record>>>,
+    references: Pages<References>,
     len: u32,
     /// The first free slot, plus one; 0 where there is none.
     free: u32,
 }
 
-impl Default for Table {
-    fn default() -> Self {
-        Self { root: Arc::new([]), len: 0, free: 0 }
-    }
-}
-
-fn path(slot: u32) -> (usize, usize, usize, usize) {
-    let slot = slot as usize;
-    let mask = FANOUT - 1;
-    (slot >> (BITS + BITS + 6), (slot >> (BITS + BITS)) & (TRUNK - 1), (slot >> BITS) & mask, slot & mask)
-}
-
 impl Table {
     /// All these slots at once, numbered in their order.
-    pub(super) fn of(slots: Vec<Slot>) -> Self {
-        let len = u32::try_from(slots.len()).unwrap_or(u32::MAX);
-        let mut slots = slots.into_iter();
-        let mut root = Vec::new();
-        while slots.len() > 0 {
-            root.push(Some(Arc::new(Trunk::from(std::array::from_fn(|_| {
-                (slots.len() > 0).then(|| {
-                    Arc::new(std::array::from_fn(|_| {
-                        (slots.len() > 0).then(|| Arc::new(std::array::from_fn(|_| slots.next().unwrap_or_default())))
-                    }))
-                })
-            })))));
-        }
-        Self { root: root.into(), len, free: 0 }
+    pub(super) fn of(records: Vec<Option<Arc<Record>>>, references: Vec<References>) -> Self {
+        let len = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        Self { records: Pages::of(records), references: Pages::of(references), len, free: 0 }
     }
 
-    /// The slot with this number, if it was ever used.
+    /// What is in a slot, unless that is free.
     #[inline]
-    pub(super) fn get(&self, slot: u32) -> Option<&Slot> {
-        let (trunk, branch, page, at) = path(slot);
-        self.root.get(trunk)?.as_ref()?.get(branch)?.as_ref()?.get(page)?.as_ref()?.get(at)
+    pub(super) fn get(&self, slot: u32) -> Option<&Arc<Record>> {
+        self.records.get(slot)?.as_ref()
     }
 
-    /// The slot with this number, to be changed; it and the path to it are made.
-    pub(super) fn slot_mut(&mut self, slot: u32) -> Option<&mut Slot> {
-        let (trunk, branch, page, at) = path(slot);
-        if trunk >= self.root.len() {
-            let more = std::iter::repeat_with(|| None).take(trunk + 1 - self.root.len());
-            self.root = self.root.iter().cloned().chain(more).collect();
+    /// Puts `record` into a slot that is taken.
+    pub(super) fn put(&mut self, slot: u32, record: Arc<Record>) {
+        if let Some(place) = self.records.get_mut(slot) {
+            *place = Some(record);
         }
-        let trunk = Arc::make_mut(&mut self.root).get_mut(trunk)?;
-        let trunk = Arc::make_mut(trunk.get_or_insert_with(|| Arc::new([const { None }; TRUNK])));
-        let branch = trunk.get_mut(branch)?;
-        let branch = Arc::make_mut(branch.get_or_insert_with(|| Arc::new([const { None }; FANOUT])));
-        let page = branch.get_mut(page)?;
-        Arc::make_mut(page.get_or_insert_with(Default::default)).get_mut(at)
+    }
+
+    /// How often a slot is referred to.
+    pub(super) fn references(&self, slot: u32) -> References {
+        self.references.get(slot).copied().unwrap_or_default()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn references_mut(&mut self, slot: u32) -> Option<&mut References> {
+        self.references.get_mut(slot)
     }
 
     /// The slot that is taken next.
@@ -93,7 +78,7 @@ impl Table {
     pub(super) fn take(&mut self, record: Arc<Record>) -> Option<u32> {
         let slot = match self.free.checked_sub(1) {
             Some(slot) => {
-                self.free = self.get(slot).map_or(0, |s| s.by_attribute);
+                self.free = self.references(slot).by_attribute;
                 slot
             }
             None => {
@@ -102,30 +87,23 @@ impl Table {
                 slot
             }
         };
-        *self.slot_mut(slot)? = Slot { record: Some(record), by_attribute: 0, by_child: 0 };
+        *self.references.get_mut(slot)? = References::default();
+        *self.records.get_mut(slot)? = Some(record);
         Some(slot)
     }
 
     /// Frees a slot.
     pub(super) fn release(&mut self, slot: u32) {
-        let next = self.free;
-        if let Some(s) = self.slot_mut(slot) {
-            *s = Slot { record: None, by_attribute: next, by_child: 0 };
+        let next = References { by_attribute: self.free, by_child: 0 };
+        if let (Some(record), Some(references)) = (self.records.get_mut(slot), self.references.get_mut(slot)) {
+            (*record, *references) = (None, next);
             self.free = slot + 1;
         }
     }
 
-    /// All slots in use, with their numbers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        let trunks = self.root.iter().enumerate().filter_map(|(i, t)| Some((i, t.as_ref()?)));
-        let branches =
-            trunks.flat_map(|(i, t)| t.iter().enumerate().filter_map(move |(j, b)| Some((i * TRUNK + j, b.as_ref()?))));
-        let pages = branches
-            .flat_map(|(i, b)| b.iter().enumerate().filter_map(move |(j, p)| Some((i * FANOUT + j, p.as_ref()?))));
-        pages.flat_map(|(i, p)| {
-            let slots = p.iter().enumerate().filter(|(_, s)| s.record.is_some());
-            slots.map(move |(j, s)| (u32::try_from(i * FANOUT + j).unwrap_or(u32::MAX), s))
-        })
+    /// All slots in use, with what is in them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Arc<Record>)> {
+        self.records.iter().filter_map(|(slot, record)| Some((slot, record.as_ref()?)))
     }
 }
 
@@ -136,109 +114,163 @@ struct Entry {
     slot: u32,
 }
 
-type Leaf = Arc<[Entry]>;
-const LEAVES: usize = 64;
-const STEMS: usize = 256;
+/// A line of the cache: some entries, filled from the first on.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Bucket {
+    hashes: [u32; Bucket::ROOM],
+    slots: [u32; Bucket::ROOM],
+}
+
+impl Bucket {
+    const ROOM: usize = 8;
+    /// How many entries it has on average. What a full one has no room for is in the next.
+    const FILL: usize = 5;
+    const NONE: u32 = u32::MAX;
+    const EMPTY: Self = Self { hashes: [0; Self::ROOM], slots: [Self::NONE; Self::ROOM] };
+
+    #[inline]
+    fn is_full(&self) -> bool {
+        self.slots.last() != Some(&Self::NONE)
+    }
+
+    fn put(&mut self, entry: Entry) {
+        let free = self.slots.iter_mut().zip(&mut self.hashes).find(|(slot, _)| **slot == Self::NONE);
+        if let Some((slot, hash)) = free {
+            (*slot, *hash) = (entry.slot, entry.hash);
+        }
+    }
+
+    /// A bit for each entry with `hash`.
+    #[inline]
+    fn under(&self, hash: u32) -> u32 {
+        self.hashes.iter().zip(0..).fold(0, |bits, (own, at)| bits | u32::from(*own == hash) << at)
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        let all = self.hashes.iter().zip(&self.slots).map(|(hash, slot)| Entry { hash: *hash, slot: *slot });
+        all.filter(|entry| entry.slot != Self::NONE)
+    }
+}
+
+type Stem = Arc<[Bucket]>;
+const STEMS: usize = 64;
+/// How many entries a stem has when all are made at once, about; a change copies one. With four times as many the index
+/// is crowded.
+const PLANNED: usize = 512;
 
 /// Slots by the hash of their uid.
 #[derive(Debug, Clone)]
 pub(super) struct Index {
-    root: Arc<[Arc<[Leaf; LEAVES]>; STEMS]>,
+    root: Arc<[Arc<[Stem; STEMS]>]>,
+    len: usize,
 }
 
 impl Default for Index {
     fn default() -> Self {
-        let none: Leaf = Arc::new([]);
-        let stem = Arc::new(std::array::from_fn(|_| Arc::clone(&none)));
-        Self { root: Arc::new(std::array::from_fn(|_| Arc::clone(&stem))) }
+        Self::of(0, std::iter::empty())
     }
 }
 
-fn parts(hash: u64) -> (usize, usize, u32) {
-    let middle = u32::try_from((hash >> 18) & u64::from(u32::MAX)).unwrap_or(0);
-    ((hash >> 56) as usize, ((hash >> 50) & 63) as usize, middle)
+/// Which of so many equal parts a number is in, and how far into it.
+#[inline]
+fn share(number: u32, parts: usize) -> (usize, u32) {
+    let at = u64::from(number) * parts as u64;
+    (usize::try_from(at >> 32).unwrap_or(0), u32::try_from(at & u64::from(u32::MAX)).unwrap_or(0))
+}
+
+/// Which of so many stems a hash is in, and what its entry keeps of it: other bits.
+#[inline]
+fn parts(hash: u64, stems: usize) -> (usize, u32) {
+    let [low, high] = [hash, hash >> 32].map(|half| u32::try_from(half & u64::from(u32::MAX)).unwrap_or(0));
+    (share(high, stems).0, low)
+}
+
+/// The buckets of some entries.
+fn stem(entries: impl ExactSizeIterator<Item = Entry>) -> Stem {
+    let len = entries.len() / Bucket::FILL + 1;
+    let mut buckets = vec![Bucket::EMPTY; len];
+    for entry in entries {
+        let (first, _) = share(entry.hash, len);
+        // INVARIANT: there is more room than there are entries.
+        let place = (first..len).chain(0..first).find(|at| buckets.get(*at).is_some_and(|b| !b.is_full()));
+        place.and_then(|at| buckets.get_mut(at)).into_iter().for_each(|bucket| bucket.put(entry));
+    }
+    buckets.into()
 }
 
 impl Index {
-    /// Slots by number with the hashes of their uids, all at once.
-    pub(super) fn of(hashes: &[u64]) -> Self {
-        let place = |hash: u64| {
-            let (stem, leaf, _) = parts(hash);
-            stem * LEAVES + leaf
-        };
-        // Where each leaf ends among all entries; then, filled from its end, where it begins.
-        let mut ends = vec![0_usize; STEMS * LEAVES + 1];
-        hashes.iter().for_each(|hash| ends.get_mut(place(*hash)).into_iter().for_each(|n| *n += 1));
-        let mut sum = 0;
-        for end in &mut ends {
-            sum += *end;
-            *end = sum;
+    /// Of so many hashes and slots, all at once.
+    pub(super) fn of(len: usize, all: impl Iterator<Item = (u64, u32)>) -> Self {
+        let trunks = len / (STEMS * PLANNED) + 1;
+        let mut entries = vec![Vec::with_capacity(len / (trunks * STEMS)); trunks * STEMS];
+        for (hash, slot) in all {
+            let (stem, hash) = parts(hash, trunks * STEMS);
+            entries.get_mut(stem).into_iter().for_each(|stem| stem.push(Entry { hash, slot }));
         }
-        let mut entries = vec![Entry { hash: 0, slot: 0 }; hashes.len()];
-        for (hash, slot) in hashes.iter().zip(0..) {
-            let end = ends.get_mut(place(*hash)).map_or(0, |end| {
-                *end -= 1;
-                *end
-            });
-            entries.get_mut(end).into_iter().for_each(|entry| *entry = Entry { hash: parts(*hash).2, slot });
-        }
-        let none: Leaf = Arc::new([]);
-        let leaf = |at: usize| match (ends.get(at), ends.get(at + 1)) {
-            (Some(begin), Some(end)) if begin < end => {
-                let mut leaf: Leaf = entries.get(*begin..*end).unwrap_or_default().into();
-                Arc::make_mut(&mut leaf).sort_unstable_by_key(|entry| entry.hash);
-                leaf
-            }
-            _ => Arc::clone(&none),
-        };
-        let stem = |stem: usize| Arc::new(std::array::from_fn(|at| leaf(stem * LEAVES + at)));
-        Self { root: Arc::new(std::array::from_fn(stem)) }
+        let mut stems = entries.into_iter().map(|entries| stem(entries.into_iter()));
+        let mut trunk = || Arc::new(std::array::from_fn(|_| stems.next().unwrap_or_else(|| stem([].into_iter()))));
+        Self { root: (0..trunks).map(|_| trunk()).collect(), len }
     }
 
-    fn leaf(&self, hash: u64) -> (&[Entry], u32) {
-        let (stem, leaf, hash) = parts(hash);
-        (self.root.get(stem).and_then(|s| s.get(leaf)).map_or(&[], |l| l), hash)
+    /// Whether it should be made anew, with more stems.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.len > self.stems() * PLANNED * 4
     }
 
-    /// Where entries with `hash` begin in a leaf. Hashes are spread evenly, so the guess is near.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     #[inline]
-    fn start(leaf: &[Entry], hash: u32) -> usize {
-        let mut at = usize::try_from((u64::from(hash) * leaf.len() as u64) >> 32).unwrap_or(0);
-        let before = |at: usize| at.checked_sub(1).and_then(|i| leaf.get(i)).is_some_and(|e| e.hash >= hash);
-        while before(at) {
-            at -= 1;
-        }
-        while leaf.get(at).is_some_and(|e| e.hash < hash) {
-            at += 1;
-        }
-        at
+    fn stems(&self) -> usize {
+        self.root.len() * STEMS
     }
 
     /// What `is` gives for the first slot under `hash` that is the one looked for.
     #[inline]
     pub(super) fn find<T>(&self, hash: u64, is: impl Fn(u32) -> Option<T>) -> Option<T> {
-        let (leaf, hash) = self.leaf(hash);
-        let entries = leaf.get(Self::start(leaf, hash)..)?;
-        entries.iter().take_while(|e| e.hash == hash).find_map(|e| is(e.slot))
-    }
-
-    fn change(&mut self, hash: u64, change: impl FnOnce(&[Entry], usize, u32) -> Leaf) {
-        let (stem, leaf, hash) = parts(hash);
-        let root = Arc::make_mut(&mut self.root);
-        let leaf = root.get_mut(stem).and_then(|s| Arc::make_mut(s).get_mut(leaf));
-        if let Some(leaf) = leaf {
-            *leaf = change(leaf, Self::start(leaf, hash), hash);
+        let (at, hash) = parts(hash, self.stems());
+        let stem = self.root.get(at / STEMS)?.get(at % STEMS)?;
+        let (first, _) = share(hash, stem.len());
+        let mut at = first;
+        loop {
+            let bucket = stem.get(at)?;
+            let mut under = bucket.under(hash);
+            while under != 0 {
+                let slot = bucket.slots.get(under.trailing_zeros() as usize).copied();
+                if let Some(found) = slot.and_then(&is) {
+                    return Some(found);
+                }
+                under &= under - 1;
+            }
+            if !bucket.is_full() {
+                return None;
+            }
+            at = if at + 1 < stem.len() { at + 1 } else { 0 };
+            if at == first {
+                return None;
+            }
         }
     }
 
+    /// Makes the stem of `hash` anew, with or without an entry for `slot`.
+    fn change(&mut self, hash: u64, slot: u32, with: bool) {
+        let (at, hash) = parts(hash, self.stems());
+        let trunk = Arc::make_mut(&mut self.root).get_mut(at / STEMS).map(Arc::make_mut);
+        let Some(own) = trunk.and_then(|stems| stems.get_mut(at % STEMS)) else { return };
+        let before: usize = own.iter().map(|bucket| bucket.entries().count()).sum();
+        let others = own.iter().flat_map(Bucket::entries).filter(|entry| entry.slot != slot);
+        let entries: Vec<Entry> = others.chain(with.then_some(Entry { hash, slot })).collect();
+        self.len = self.len + entries.len() - before;
+        *own = stem(entries.into_iter());
+    }
+
     pub(super) fn insert(&mut self, hash: u64, slot: u32) {
-        self.change(hash, |entries, at, hash| {
-            let (before, after) = entries.split_at_checked(at).unwrap_or((entries, &[]));
-            before.iter().chain(&[Entry { hash, slot }]).chain(after).copied().collect()
-        });
+        self.change(hash, slot, true);
     }
 
     pub(super) fn remove(&mut self, hash: u64, slot: u32) {
-        self.change(hash, |entries, _, hash| entries.iter().copied().filter(|e| *e != Entry { hash, slot }).collect());
+        self.change(hash, slot, false);
     }
 }

@@ -13,6 +13,7 @@ pub use decision::{Decision, DecisionError, ErrorCode, Revision, Window};
 pub(crate) use decision::{Message, Names, Refused};
 pub use explanation::{ClauseReason, Explanation, Part, PolicyReason, Seen, Sight};
 pub use json::Json;
+pub(crate) use request::Found;
 pub use request::{Context, Handle, Request, RequestError, Resource};
 pub use uid::{EntityUid, UidError};
 pub use value::{Timestamp, Value};

@@ -11,30 +11,43 @@ use super::{Entity, EntityUid, UidError, Value, Word};
 #[derive(Clone)]
 pub struct Handle {
     uid: EntityUid,
-    slot: u32,
-    /// 0 where it was not resolved.
+    found: Found,
+}
+
+/// Where an entity was found, and as what.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Found {
+    /// 0 where it was not looked for, or not found.
     generation: u64,
+    slot: u32,
+}
+
+impl Found {
+    pub(crate) fn new(slot: u32, generation: u64) -> Self {
+        Self { generation, slot }
+    }
+
+    /// The slot, and the generation that what is there must have; none where it was not found.
+    #[inline]
+    pub(crate) fn place(self) -> Option<(u32, u64)> {
+        (self.generation > 0).then_some((self.slot, self.generation))
+    }
 }
 
 impl Handle {
     pub(crate) fn found(uid: EntityUid, slot: u32, generation: u64) -> Self {
-        Self { uid, slot, generation }
+        Self { uid, found: Found::new(slot, generation) }
     }
 
     /// The uid it stands for.
     pub fn uid(&self) -> &EntityUid {
         &self.uid
     }
-
-    /// Where it was found, and as what; none where it was not resolved.
-    pub(crate) fn place(&self) -> Option<(u32, u64)> {
-        (self.generation > 0).then_some((self.slot, self.generation))
-    }
 }
 
 impl From<EntityUid> for Handle {
     fn from(uid: EntityUid) -> Self {
-        Self { uid, slot: 0, generation: 0 }
+        Self { uid, found: Found::default() }
     }
 }
 
@@ -118,12 +131,51 @@ impl<const LEN: usize> From<[(&str, Value); LEN]> for Context {
 }
 
 /// A question to the authorizer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// In lines of the cache: the first is all that a decision reads of a request that is made of handles.
+#[derive(Clone)]
+#[repr(C, align(64))]
 pub struct Request {
-    pub(crate) principal: Handle,
-    pub(crate) action: Handle,
-    pub(crate) resource: Resource,
     pub(crate) context: Context,
+    places: Places,
+    principal: EntityUid,
+    action: EntityUid,
+    resource: Resource,
+}
+
+/// Where principal, action and resource were found.
+#[derive(Clone, Copy, Default)]
+struct Places {
+    generations: [u64; 3],
+    slots: [u32; 3],
+    /// Whether the resource comes with the request.
+    inline: bool,
+}
+
+const PRINCIPAL: usize = 0;
+const ACTION: usize = 1;
+const RESOURCE: usize = 2;
+
+impl PartialEq for Request {
+    fn eq(&self, other: &Self) -> bool {
+        self.principal == other.principal
+            && self.action == other.action
+            && self.resource == other.resource
+            && self.context == other.context
+    }
+}
+
+impl Eq for Request {}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request")
+            .field("principal", &self.principal)
+            .field("action", &self.action)
+            .field("resource", &self.resource)
+            .field("context", &self.context)
+            .finish()
+    }
 }
 
 /// The resource of a request: the uid of a stored entity, or a whole entity that the application brings along.
@@ -182,11 +234,87 @@ impl From<UidError> for RequestError {
     }
 }
 
+impl Places {
+    fn set(&mut self, part: usize, found: Found) {
+        self.generations.get_mut(part).into_iter().for_each(|own| *own = found.generation);
+        self.slots.get_mut(part).into_iter().for_each(|own| *own = found.slot);
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        let found = match resource {
+            Resource::Stored(handle) => handle.found,
+            Resource::Inline(_) => Found::default(),
+        };
+        self.set(RESOURCE, found);
+        self.inline = matches!(resource, Resource::Inline(_));
+    }
+
+    #[inline]
+    fn of(&self, part: usize) -> Found {
+        let of = (self.slots.get(part), self.generations.get(part));
+        if let (Some(slot), Some(generation)) = of {
+            Found::new(*slot, *generation)
+        } else {
+            Found::default()
+        }
+    }
+}
+
 impl Request {
     /// A request without context. `now` is filled from the authorizer's clock where the schema declares it.
     pub fn new(principal: impl Into<Handle>, action: impl Into<Handle>, resource: impl Into<Resource>) -> Self {
-        let (principal, action) = (principal.into(), action.into());
-        Self { principal, action, resource: resource.into(), context: Context::default() }
+        let (principal, action, resource) = (principal.into(), action.into(), resource.into());
+        let mut places = Places::default();
+        places.set(PRINCIPAL, principal.found);
+        places.set(ACTION, action.found);
+        places.set_resource(&resource);
+        Self { context: Context::default(), places, principal: principal.uid, action: action.uid, resource }
+    }
+
+    /// The same of another principal.
+    pub(crate) fn set_principal(&mut self, principal: Handle) {
+        self.places.set(PRINCIPAL, principal.found);
+        self.principal = principal.uid;
+    }
+
+    /// The same about another action.
+    pub(crate) fn set_action(&mut self, action: Handle) {
+        self.places.set(ACTION, action.found);
+        self.action = action.uid;
+    }
+
+    /// The same about another resource.
+    pub(crate) fn set_resource(&mut self, resource: Resource) {
+        self.places.set_resource(&resource);
+        self.resource = resource;
+    }
+
+    /// Where the principal was found.
+    #[inline]
+    pub(crate) fn principal_found(&self) -> Found {
+        self.places.of(PRINCIPAL)
+    }
+
+    /// Where the action was found.
+    #[inline]
+    pub(crate) fn action_found(&self) -> Found {
+        self.places.of(ACTION)
+    }
+
+    /// Where the resource was found.
+    #[inline]
+    pub(crate) fn resource_found(&self) -> Found {
+        self.places.of(RESOURCE)
+    }
+
+    /// The resource, if it comes with the request.
+    #[inline]
+    pub(crate) fn inline(&self) -> Option<&Entity> {
+        match &self.resource {
+            _ if !self.places.inline => None,
+            Resource::Inline(entity) => Some(entity),
+            Resource::Stored(_) => None,
+        }
     }
 
     /// The request with the context attribute `name` set to `value`.
@@ -196,14 +324,18 @@ impl Request {
         self
     }
 
+    pub(crate) fn with_context(self, context: Context) -> Self {
+        Self { context, ..self }
+    }
+
     /// Who asks.
     pub fn principal(&self) -> &EntityUid {
-        self.principal.uid()
+        &self.principal
     }
 
     /// What is to be done.
     pub fn action(&self) -> &EntityUid {
-        self.action.uid()
+        &self.action
     }
 
     /// On what.

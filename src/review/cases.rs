@@ -401,7 +401,7 @@ impl<'a> Reader<'a> {
                 ),
             ))
         };
-        match &request.resource {
+        match request.resource() {
             _ if !exists(request.principal()) => return missing("principal", request.principal()),
             Resource::Inline(_) => {
                 return Err(Fault::at("request", format!("a whole entity as resource belongs in `{SPECIAL}/`")))

@@ -251,7 +251,7 @@ impl Bundles<'_> {
         let fits_both = set.old.is_ok() && set.new.is_ok();
         let mut open = Vec::new();
         for (at, (request, _)) in set.questions.iter().enumerate() {
-            let kind = (request.principal().type_name(), request.action(), request.resource.uid().type_name());
+            let kind = (request.principal().type_name(), request.action(), request.resource().uid().type_name());
             if !fits_both || *touched.entry(kind).or_insert_with(|| !self.untouched(request)) {
                 open.push(at);
             }
@@ -283,7 +283,7 @@ impl Bundles<'_> {
         let kind = |at: usize| {
             let request = &set.questions.get(at)?.0;
             let role = set.role(request.principal())?;
-            Some((role, request.action(), request.resource.uid().type_name()))
+            Some((role, request.action(), request.resource().uid().type_name()))
         };
         let mut counts: HashMap<_, u64> = HashMap::new();
         open.iter().for_each(|at| *counts.entry(kind(*at)).or_default() += 1);
@@ -370,7 +370,7 @@ impl Bundles<'_> {
         let role = set.role(request.principal());
         let rank = role.as_deref().and_then(|id| grc::Role::ALL.iter().position(|role| role.id() == id));
         let (principal, action) = (request.principal().type_name().to_owned(), request.action().clone());
-        let resource = request.resource.uid().type_name().to_owned();
+        let resource = request.resource().uid().type_name().to_owned();
         let allowed = usize::from(old.allowed || new.allowed);
         let kind = Kind {
             change,

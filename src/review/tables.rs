@@ -43,7 +43,7 @@ pub(super) fn read(bundle: &Bundle, policies: Option<&Bundle>, table: &Json) -> 
                 (None, Some(reason)) => Expected { reason: reason.clone(), ..Expected::default() },
                 (None, None) => Expected::default(),
             };
-            let name = format!("{label} {} on {}", request.action().id(), request.resource.uid());
+            let name = format!("{label} {} on {}", request.action().id(), request.resource().uid());
             cells.push(Cell { name, request, expected });
         }
     }

@@ -225,3 +225,29 @@ fn a_folder_brings_its_links() {
     let again = Bundle::from_sources(sources, ErrorMode::Strict).expect("valid");
     assert_eq!(again.version(), bundle.version());
 }
+
+#[test]
+fn a_linked_policy_is_explained_by_its_clauses_with_who_stands_in_the_slots() {
+    let authorizer = authorizer(&load(POLICIES, LINKS, ErrorMode::Strict).expect("valid"));
+    let request = json!({"principal": "User::\"sam\"", "action": "Action::\"view\"", "resource": "Doc::\"other\""});
+    let request = request_from_json(&authorizer.bundle(), &request.to_string()).expect("a request");
+    let explanation = authorizer.explain(&request);
+    let nearest = explanation.nearest().iter().find(|permit| permit.id() == "staff-plan").expect("it is near");
+    assert_eq!((nearest.place(), nearest.held()), (("a.cedar", 1), 2));
+    let clauses: Vec<_> =
+        nearest.clauses().iter().map(|clause| (clause.text(), clause.place(), clause.value())).collect();
+    assert_eq!(clauses, [("resource == Doc::\"plan\"", ("a.cedar", 3, 63), Some(false))]);
+}
+
+#[test]
+fn linked_policies_are_told_in_the_order_of_ids_where_the_schema_foresees_no_such_request() {
+    // A listed entity in a slot is no rarer than its type, so that the link is among the policies for everybody: it came
+    // after all others there.
+    let policies = "@id(\"z\") permit (principal, action, resource);\n@id(\"t\") permit (principal == ?principal, action, resource);";
+    let links = r#"[{"template_id": "t", "link_id": "a", "args": {"?principal": "Color::\"red\""}}]"#;
+    let authorizer = authorizer(&load(policies, links, ErrorMode::Cedar).expect("valid"));
+    let request = json!({"principal": "Color::\"red\"", "action": "Action::\"view\"", "resource": "Doc::\"plan\""});
+    let request = request_from_json(&authorizer.bundle(), &request.to_string()).expect("a request");
+    let decision = authorizer.is_authorized(&request);
+    assert_eq!(decision.determining().collect::<Vec<_>>(), ["a", "z"]);
+}

@@ -20,7 +20,6 @@ mod loader_ways;
 mod mutants;
 mod plans;
 mod policies;
-mod publication;
 mod query;
 mod random;
 mod rival;

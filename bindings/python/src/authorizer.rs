@@ -186,8 +186,7 @@ impl PyAuthorizer {
     ) -> PyResult<PyFound> {
         let asked = read_question(&self.held().bundle(), None, action, Some(resource), context)?;
         let page = page(limit, after)?;
-        let found =
-            py.detach(|| self.held().who_can(asked.action(), asked.resource().clone(), asked.context(), &page));
+        let found = py.detach(|| self.held().who_can(asked.action(), asked.resource().clone(), asked.context(), &page));
         answer(found, clock::trouble()?.as_deref()).map(PyFound::from)
     }
 
