@@ -236,7 +236,7 @@ fn a_linked_policy_is_explained_by_its_clauses_with_who_stands_in_the_slots() {
     assert_eq!((nearest.place(), nearest.held()), (("a.cedar", 1), 2));
     let clauses: Vec<_> =
         nearest.clauses().iter().map(|clause| (clause.text(), clause.place(), clause.value())).collect();
-    assert_eq!(clauses, [("resource == Doc::\"plan\"", ("a.cedar", 3, 63), Some(false))]);
+    assert_eq!(clauses, [("resource == Doc::\"plan\"", ("a.cedar", 3, 60), Some(false))]);
 }
 
 #[test]
