@@ -6,6 +6,7 @@ mod auditors;
 mod cli;
 mod commands;
 mod contract;
+mod examples;
 mod follow;
 mod hostile;
 mod journal;
