@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod auditors;
+mod campaigns;
 #[cfg(feature = "cli")]
 mod cli;
 mod commands;
