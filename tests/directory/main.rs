@@ -14,4 +14,5 @@ mod journal;
 mod lifecycles;
 mod races;
 mod random;
+mod transfer;
 mod world;
