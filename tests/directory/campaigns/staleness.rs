@@ -1,6 +1,6 @@
 //! Processes that decide all the while as another deactivates members and revokes auditors: how long they go on allowing.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bailiwick::directory::{Actor, Command, Directory, Secret};
 use bailiwick::grc::{self, Action};
@@ -23,6 +23,9 @@ pub struct Seen {
     pub stale: u64,
 }
 
+/// After so long nothing will come any more: a process that follows nobody once let the campaign wait for ever.
+const GIVEN_UP: Duration = Duration::from_secs(60);
+
 /// The whole host's clock: two processes compare by it.
 fn micros() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap()
@@ -44,10 +47,13 @@ pub fn child(path: &str, organization: &str, owner: &str) {
     say("ready");
     for line in told() {
         let asked = request(&line.parse().unwrap(), &organization);
+        let begin = Instant::now();
         while !directory.is_authorized(&asked).allowed() {
+            assert!(begin.elapsed() < GIVEN_UP, "{asked:?} is never allowed");
             std::thread::yield_now();
         }
         say("allowed");
+        let begin = Instant::now();
         let (mut last, mut decided, mut denied, mut stale) = (0, 0, 0, 0);
         loop {
             let now = micros();
@@ -60,6 +66,7 @@ pub fn child(path: &str, organization: &str, owner: &str) {
             if !decision.allowed() {
                 break;
             }
+            assert!(begin.elapsed() < GIVEN_UP, "{asked:?} is never denied");
             last = now;
         }
         say(&format!("{last} {decided} {denied} {stale}"));
