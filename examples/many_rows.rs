@@ -13,8 +13,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if organizations == 0 {
         return Err("expected at least one organization".into());
     }
+    write(&mut BufWriter::new(std::io::stdout().lock()), members, organizations)
+}
+
+/// Writes so many members, in as many organizations.
+pub fn write(out: &mut dyn Write, members: u64, organizations: u64) -> Result<(), Box<dyn std::error::Error>> {
     let roles = bailiwick::grc::Role::ALL;
-    let mut out = BufWriter::new(std::io::stdout().lock());
     for n in 0..organizations {
         let plan = r#"{"bundled_seats":20,"seat_cents":4900,"contributor_seats":50}"#;
         writeln!(out, r#"{{"organization":{{"id":"{}","name":"Organization {n}","plan":{plan}}}}}"#, id(0, n))?;

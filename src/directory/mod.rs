@@ -337,13 +337,15 @@ impl Directory {
         Ok(read)
     }
 
-    /// Checks the journal: every hash, every text beside its commitment, no revision missing. Gives how many entries
-    /// there are, or the first that is broken.
+    /// Checks that the store is whole, and the journal: every hash, every text beside its commitment, no revision missing.
+    /// Gives how many entries there are, or the first that is broken.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the store cannot be read, or is damaged.
     pub fn verify(&self) -> Result<Result<u64, Fault>, StoreError> {
-        verify(&mut *self.shared.store.read()?)
+        let mut tx = self.shared.store.read()?;
+        tx.check()?;
+        verify(&mut *tx)
     }
 }
 

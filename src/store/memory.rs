@@ -225,6 +225,10 @@ impl Reading for Tx<'_> {
         Ok(self.state.head)
     }
 
+    fn check(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn get(&mut self, kind: Kind, id: Id) -> Result<Option<Row>, StoreError> {
         Ok(self.state.rows.get(&(kind, id)).cloned())
     }

@@ -55,6 +55,12 @@ pub trait Reading {
     /// See [`Reading`].
     fn head(&mut self) -> Result<Head, StoreError>;
 
+    /// Checks that what the store is made of is whole: a file's pages and indices, for instance, down to the last.
+    ///
+    /// # Errors
+    /// When they are not, [`StoreError::Damaged`]; otherwise see [`Reading`].
+    fn check(&mut self) -> Result<(), StoreError>;
+
     /// The row of this kind and id.
     ///
     /// # Errors

@@ -120,6 +120,45 @@ fn a_later_version_and_a_truncated_file_are_typed_errors() {
     }
 }
 
+/// Verifying once read the journal alone: a file with a damaged page elsewhere was said to be whole. A file that has lost
+/// its end is not even opened.
+#[test]
+fn no_page_is_lost_or_damaged_unnoticed() {
+    let folder = Folder::new();
+    drop(Acme::new(sqlite(&folder)));
+    let whole = std::fs::read(folder.file()).unwrap();
+    let pages = whole.len() / 4096;
+    let checked = |bytes: &[u8]| {
+        std::fs::write(folder.file(), bytes).unwrap();
+        let store = Sqlite::open(&folder.file())?;
+        match Directory::builder().look_every(None).open(Arc::new(store)) {
+            Ok(directory) => directory.verify().map(Some),
+            Err(DirectoryError::Store(error)) => Err(error),
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    for page in 0..pages {
+        let lost = checked(&whole[..page * 4096]);
+        assert!(matches!(lost, Err(StoreError::Damaged(_) | StoreError::Foreign(_))), "{page} of {pages}: {lost:?}");
+        let mut damaged = whole.clone();
+        damaged[page * 4096..(page + 1) * 4096].fill(0x5a);
+        let found = checked(&damaged);
+        assert!(matches!(found, Err(StoreError::Damaged(_) | StoreError::Foreign(_))), "page {page}: {found:?}");
+    }
+    assert!(checked(&whole).unwrap().unwrap().is_ok());
+}
+
+#[test]
+fn verifying_finds_a_row_that_refers_to_nothing() {
+    let folder = Folder::new();
+    let acme = Acme::new(sqlite(&folder));
+    let connection = rusqlite::Connection::open(folder.file()).unwrap();
+    let edit = "PRAGMA foreign_keys = OFF; UPDATE members SET organization = zeroblob(16)";
+    connection.execute_batch(edit).unwrap();
+    let error = acme.world.directory.verify().unwrap_err();
+    assert_eq!(error.to_string(), "the directory is damaged: a row refers to one that is not there");
+}
+
 #[test]
 fn a_file_that_is_opened_again_holds_what_was_acknowledged() {
     let folder = Folder::new();

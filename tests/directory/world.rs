@@ -1,6 +1,6 @@
 //! What the tests stand on: stores, a clock that is set, links that are caught, and a small organization.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +16,9 @@ impl Folder {
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("directory-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // Examples have none.
+        let temporary = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        let path = temporary.join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -80,6 +82,11 @@ impl Outbox {
     pub fn newest(&self, invitation: Id) -> Secret {
         let sent = self.0.lock().unwrap();
         sent.iter().rev().find(|(id, _)| *id == invitation).expect("it was sent").1.clone()
+    }
+
+    /// The link that was sent last.
+    pub fn last(&self) -> Secret {
+        self.0.lock().unwrap().last().expect("something was sent").1.clone()
     }
 
     pub fn len(&self) -> usize {
@@ -195,6 +202,19 @@ impl World {
     }
 }
 
+/// All rows, with what hides from an export.
+pub fn rows(store: &dyn Store) -> Vec<Row> {
+    let (mut all, mut tx) = (Vec::new(), store.read().unwrap());
+    for kind in Kind::ALL {
+        let visit = &mut |row| {
+            all.push(row);
+            Ok(())
+        };
+        tx.scan(kind, None, visit).unwrap();
+    }
+    all
+}
+
 /// The id of what a command made or changed.
 pub fn own(outcome: &Outcome) -> Id {
     outcome.target().unwrap().id().parse().unwrap()
@@ -217,7 +237,10 @@ pub const PLAN: Plan = Plan { bundled_seats: 2, seat_cents: 4900, contributor_se
 
 impl Acme {
     pub fn new(store: Arc<dyn Store>) -> Self {
-        let world = World::new(store);
+        Self::of(World::new(store))
+    }
+
+    pub fn of(world: World) -> Self {
         let (organization, invitation) = world.organization(PLAN);
         let owner_id = world.accept(invitation);
         let admin_id = world.member(organization, "ann@acme.test", Role::Admin);

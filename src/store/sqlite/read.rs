@@ -252,6 +252,20 @@ impl Reading for Tx<'_> {
         Ok(Head { epoch: count(epoch)?, number: count(number)?, chain: Hash::from_bytes(chain) })
     }
 
+    fn check(&mut self) -> Result<(), StoreError> {
+        // One finding is enough; it leaves out what refers to rows that are not there.
+        let mut statement = self.prepare("PRAGMA integrity_check(1)")?;
+        let found: String = statement.query_row([], |row| row.get(0)).map_err(failed)?;
+        if found != "ok" {
+            return Err(StoreError::Damaged(crate::model::clip(found.replace('\n', " "))));
+        }
+        let mut statement = self.prepare("PRAGMA foreign_key_check")?;
+        match statement.exists([]).map_err(failed)? {
+            true => Err(StoreError::Damaged("a row refers to one that is not there".into())),
+            false => Ok(()),
+        }
+    }
+
     fn get(&mut self, kind: Kind, id: Id) -> Result<Option<Row>, StoreError> {
         let (columns, table) = columns(kind);
         let mut statement = self.prepare(&format!("SELECT {columns} FROM {table} WHERE id = ?1"))?;
