@@ -309,7 +309,8 @@ def test_policies_come_from_folders_and_files(tmp_path: Path) -> None:
         ({"schema": "x.cedarschema"}, ValueError, "`schema` goes with `policies`; give both"),
         ({"clock": 7}, TypeError, "`clock`: expected an aware datetime or a callable, found `int`"),
         ({"clock": NOW.replace(tzinfo=None)}, ValueError, "`clock`: the datetime is naive"),
-        ({"directory": "x"}, TypeError, ""),
+        ({"directory": 7}, TypeError, "`directory`: expected a path, found `int`"),
+            ({"folder": "x"}, TypeError, ""),
     ],
     ids=repr,
 )

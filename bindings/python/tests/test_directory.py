@@ -34,7 +34,7 @@ class Place:
         self.analyst = self.accept(self.run(*invite))
 
     def run(self, *words: str, text: str = "") -> dict[str, Any]:
-        command = [BAILIWICK, "directory", *words, "--directory", self.file, "--format", "json"]
+        command = [str(BAILIWICK), "directory", *words, "--directory", str(self.file), "--format", "json"]
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
