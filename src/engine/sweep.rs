@@ -23,6 +23,9 @@ impl Needs<'_> {
 /// What went wrong, and on which of the many.
 type Failure = (DecisionError, Option<EntityUid>);
 
+/// How many entities are looked at before they are decided on: as many as stay in the caches between the two.
+const AT_ONCE: usize = 4_096;
+
 /// Which part of the request is put in turn by each candidate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -113,17 +116,24 @@ impl Linked {
             return Err((DecisionError::new(ErrorCode::InvalidRequest, message), None));
         }
         let mut candidates: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (slot, record) in self.snapshot.slots() {
-            let wanted = of.map_or(!strict || foreseen.contains(&record.type_id), |of| of == record.type_id);
-            if wanted {
-                candidates.entry(record.type_id).or_default().push(slot);
+        let (mut all, mut found) = (self.snapshot.slots(), Vec::new());
+        loop {
+            candidates.values_mut().for_each(Vec::clear);
+            let mut met = 0;
+            for (slot, record) in all.by_ref().take(AT_ONCE) {
+                met += 1;
+                let wanted = of.map_or(!strict || foreseen.contains(&record.type_id), |of| of == record.type_id);
+                if wanted {
+                    candidates.entry(record.type_id).or_default().push(slot);
+                }
+            }
+            if met == 0 {
+                return Ok(found);
+            }
+            for slots in candidates.values() {
+                self.sweep_type(request, part, slots, now, &mut found)?;
             }
         }
-        let mut found = Vec::new();
-        for slots in candidates.values() {
-            self.sweep_type(request, part, slots, now, &mut found)?;
-        }
-        Ok(found)
     }
 
     /// Candidates of one type: what does not depend on which of them asks is prepared once.
