@@ -30,6 +30,12 @@ impl Clock for SystemClock {
     }
 }
 
+impl<C: Clock + ?Sized> Clock for Box<C> {
+    fn now(&self) -> Option<Timestamp> {
+        (**self).now()
+    }
+}
+
 /// A clock that stands still: for tests, and for deciding as of an instant.
 impl Clock for Timestamp {
     fn now(&self) -> Option<Timestamp> {
@@ -328,6 +334,7 @@ impl Authorizer {
     /// # Errors
     /// When an entity breaks a rule, or what remains refers to an entity that is taken out.
     pub fn apply(&self, changes: &Changes) -> Result<Revision, EntityError> {
+        self.must_own_entities()?;
         self.replace(|state| Ok(state.with_changed(state.snapshot().apply(state.bundle(), changes)?)))
     }
 
@@ -336,6 +343,7 @@ impl Authorizer {
     /// # Errors
     /// When the text is no array of entities or an entity breaks a rule; the old ones stay.
     pub fn replace_entities(&self, reader: impl Read) -> Result<Revision, EntityError> {
+        self.must_own_entities()?;
         self.replace(|state| Linked::new(state.bundle().clone(), Snapshot::from_json(state.bundle(), reader)?))
     }
 
@@ -344,6 +352,7 @@ impl Authorizer {
     /// # Errors
     /// When an entity breaks a rule; the old ones stay.
     pub fn replace_entities_with(&self, entities: Vec<Entity>) -> Result<Revision, EntityError> {
+        self.must_own_entities()?;
         self.replace(|state| Linked::new(state.bundle().clone(), Snapshot::from_entities(state.bundle(), entities)?))
     }
 
@@ -360,12 +369,21 @@ impl Authorizer {
     /// # Errors
     /// When the source cannot be read or what it gives breaks a rule; the old entities stay.
     pub fn refresh(&self, source: &dyn EntitySource) -> Result<Revision, RefreshError> {
+        self.must_own_entities()?;
         self.replace(|state| match source.changes_since(state.snapshot().revision())? {
             Some((changes, revision)) => {
                 Ok(state.with_changed(state.snapshot().apply(state.bundle(), &changes)?.at(revision)))
             }
             None => Ok(Linked::new(state.bundle().clone(), load(state.bundle(), source)?)?),
         })
+    }
+
+    /// An error where the entities are a directory's: what others put in would pass for what the directory holds.
+    fn must_own_entities(&self) -> Result<(), EntityError> {
+        match self.freshness {
+            None => Ok(()),
+            Some(_) => Err(EntityError::of("the entities are a directory's: its commands change them")),
+        }
     }
 
     fn replace<E>(&self, next: impl FnOnce(&Linked) -> Result<Linked, E>) -> Result<Revision, E> {

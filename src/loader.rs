@@ -1,19 +1,14 @@
 //! Rows as entities: a whole store as a snapshot, and a snapshot brought up to a store's newest revision by changes.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::bundle::Bundle;
 use crate::engine::Linked;
 use crate::entities::bulk::{self, Bulk, Part, Place};
-use crate::entities::{Changes, EntityError, EntitySource, Snapshot, SourceError};
+use crate::entities::{Changes, EntityError, Snapshot};
 use crate::model::grc::Role;
-use crate::model::{Entity, EntityUid, Revision, Value};
+use crate::model::{Entity, EntityUid, Value};
 use crate::store::{AuditorStatus, Id, Kind, Period, Reading, Row, Store, StoreError, Target};
-
-/// A store as a source of entities, for an authorizer that is not a directory's own: of another process, say.
-#[derive(Debug, Clone)]
-pub struct Source(Arc<dyn Store>);
 
 /// Why entities could not be made of rows.
 #[derive(Debug, thiserror::Error)]
@@ -24,46 +19,6 @@ pub enum LoadError {
     /// What it holds breaks a rule of the entities.
     #[error(transparent)]
     Entities(#[from] EntityError),
-}
-
-impl Source {
-    /// The entities of a store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self(store)
-    }
-}
-
-impl From<StoreError> for SourceError {
-    fn from(error: StoreError) -> Self {
-        SourceError(Box::new(error))
-    }
-}
-
-impl EntitySource for Source {
-    fn revision(&self) -> Result<Revision, SourceError> {
-        Ok(self.0.read()?.head()?.revision())
-    }
-
-    fn load(&self) -> Result<(Vec<Entity>, Revision), SourceError> {
-        let mut tx = self.0.read()?;
-        let (mut entities, revision) = (Vec::new(), tx.head()?.revision());
-        for_each_row(&mut *tx, &mut |row| {
-            entities.extend(entity(&row));
-            Ok(())
-        })?;
-        Ok((entities, revision))
-    }
-
-    fn changes_since(&self, since: Revision) -> Result<Option<(Changes, Revision)>, SourceError> {
-        let mut tx = self.0.read()?;
-        let head = tx.head()?.revision();
-        if head.epoch != since.epoch {
-            return Ok(None);
-        }
-        let Some(changed) = tx.changes_since(since.number)? else { return Ok(None) };
-        let changes = changes(&mut *tx, &changed)?;
-        Ok(Some((changes, head)))
-    }
 }
 
 fn for_each_row(tx: &mut dyn Reading, visit: &mut dyn FnMut(Row) -> Result<(), StoreError>) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use super::command::{Actor, Done};
 use super::error::{DirectoryError, Rule};
 use super::secret::{self, Secret, Token};
-use super::work::{refuse, Sending, Step, Work};
+use super::work::{refusal, refuse, Sending, Step, Work};
 use crate::loader;
 use crate::model::grc::Action;
 use crate::model::{Resource, Timestamp};
@@ -120,8 +120,7 @@ impl Work<'_> {
             Ok(())
         })?;
         for session in own {
-            // It was read in this transaction: nobody else has ended it.
-            let _ = self.tx.remove(&session)?;
+            self.tx.remove(&session)?.map_err(|obstacle| refusal(obstacle, &session))?;
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ impl Fresh {
         now.checked_sub(known).filter(|_| known > 0).map(Duration::from_micros)
     }
 
-    /// The thread has not looked for a while: it may be gone.
+    /// The thread has not looked for a while: it may have stayed behind in the process that this one was forked from.
     #[cold]
     fn late(&self) -> Result<(), DecisionError> {
         self.shared.get().and_then(Weak::upgrade).into_iter().for_each(|shared| shared.ready());
@@ -90,7 +90,7 @@ impl Fresh {
 
 impl Freshness for Fresh {
     fn check(&self) -> Result<(), DecisionError> {
-        // Half of what is allowed: long before anything is denied a thread that is gone is back.
+        // Half of what is allowed: a forked process has its thread long before anything is denied.
         match self.age() {
             Some(age) if age <= self.most / 2 => Ok(()),
             _ => self.late(),

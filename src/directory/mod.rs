@@ -110,15 +110,6 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// A clock in a box.
-struct Boxed(Box<dyn Clock>);
-
-impl Clock for Boxed {
-    fn now(&self) -> Option<Timestamp> {
-        self.0.now()
-    }
-}
-
 impl Builder {
     /// Decides by `bundle`, which is to have the built-in schema.
     #[must_use]
@@ -186,7 +177,7 @@ impl Builder {
     pub fn open(self, store: Arc<dyn Store>) -> Result<Directory, DirectoryError> {
         let snapshot = loader::load(&self.bundle, &mut *store.read()?)?;
         let fresh = Arc::new(Fresh::new(self.ticks, self.max_staleness, self.look_every));
-        let builder = Authorizer::builder().bundle(self.bundle).clock(Boxed(self.clock)).freshness(fresh.clone());
+        let builder = Authorizer::builder().bundle(self.bundle).clock(self.clock).freshness(fresh.clone());
         let (sender, random, invitation_life) = (self.sender, self.random, self.invitation_life);
         let shared = Shared::new(store, builder.snapshot(snapshot)?.build(), fresh);
         // Loading took its time.
@@ -210,8 +201,8 @@ impl Directory {
         }
     }
 
-    /// The authorizer that follows the directory, for decisions and questions. Its entities are the directory's: what is
-    /// put into it by other ways is lost.
+    /// The authorizer that follows the directory, for decisions and questions. Its entities are the directory's:
+    /// it refuses others.
     pub fn authorizer(&self) -> &Authorizer {
         &self.shared.authorizer
     }

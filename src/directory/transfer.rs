@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::error::{DirectoryError, Refusal, Rule};
 use super::Directory;
-use crate::engine::Linked;
 use crate::loader;
 use crate::model::{Revision, Timestamp};
 use crate::store::{Changed, Entry, Kind, Obstacle, Row, StoreError};
@@ -49,6 +48,7 @@ impl Directory {
 
     fn fill(&self, mut rows: impl BufRead, now: Timestamp) -> Result<(usize, Revision), DirectoryError> {
         let mut tx = self.shared.store.write()?;
+        let state = self.shared.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
         if tx.head()?.number > 0 {
             return Err(Refusal::new(Rule::State, "the directory is not empty").into());
         }
@@ -75,14 +75,13 @@ impl Directory {
             organization: None,
             target: None,
             details: json!({"rows": count}).to_string(),
-            decision: json!({"policies": [], "bundle": self.shared.authorizer.bundle().version()}).to_string(),
+            decision: json!({"policies": [], "bundle": state.bundle().version()}).to_string(),
             private: Vec::new(),
         };
         let head = tx.append(&[entry], Changed::Everything)?;
-        let bundle = self.shared.authorizer.bundle();
-        let snapshot = loader::load(&bundle, &mut *tx)?;
+        let snapshot = loader::load(state.bundle(), &mut *tx)?;
         tx.commit()?;
-        self.shared.authorizer.replace_state(|now| Linked::new(now.bundle().clone(), snapshot))?;
+        self.publish(&state, snapshot);
         Ok((count, head.revision()))
     }
 }

@@ -324,7 +324,7 @@ fn as_it_is(row: &Row) -> String {
 }
 
 /// What an obstacle means for a row.
-fn refusal(obstacle: Obstacle, row: &Row) -> Refusal {
+pub(super) fn refusal(obstacle: Obstacle, row: &Row) -> Refusal {
     let named = format!("{} `{}`", row.kind().id(), row.id());
     match (obstacle, row) {
         (Obstacle::Changed, _) => Refusal::new(Rule::State, format!("{named} was changed meanwhile")),

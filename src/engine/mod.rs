@@ -125,13 +125,35 @@ impl Linked {
 
     /// Where an entity is, with what is known there; `found` is where it was.
     #[inline]
-    fn locate<'a>(&'a self, found: Found, uid: impl FnOnce() -> &'a EntityUid) -> Met<'a> {
-        if let Some((slot, generation)) = found.place() {
-            if let Some(record) = self.snapshot.record(slot).filter(|r| r.generation == generation) {
-                return Met { ent: Ent::Slot(slot), record: Some(record) };
-            }
+    fn locate<'a>(&'a self, found: Found, uid: impl Fn() -> &'a EntityUid) -> Met<'a> {
+        self.settle(found, &uid, self.begin(found, &uid))
+    }
+
+    /// Where an entity most likely is, without a look at it.
+    #[inline]
+    fn begin<'a>(&'a self, found: Found, uid: &impl Fn() -> &'a EntityUid) -> Option<(u32, &'a Record)> {
+        match found.place() {
+            Some((slot, _)) => Some((slot, self.snapshot.record(slot)?)),
+            None => self.snapshot.likely(uid()),
         }
-        self.meet(uid())
+    }
+
+    /// Where an entity is that was begun to be located.
+    #[inline]
+    fn settle<'a>(
+        &'a self,
+        found: Found,
+        uid: &impl Fn() -> &'a EntityUid,
+        begun: Option<(u32, &'a Record)>,
+    ) -> Met<'a> {
+        let is_it = |(_, record): &(u32, &Record)| match found.place() {
+            Some((_, generation)) => record.generation == generation,
+            None => self.snapshot.is(record, uid()),
+        };
+        match begun.filter(is_it) {
+            Some((slot, record)) => Met { ent: Ent::Slot(slot), record: Some(record) },
+            None => self.meet(uid()),
+        }
     }
 
     #[inline]
@@ -245,12 +267,15 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
     if !strict || linked.bundle.inner.types.is_none() || request.inline().is_some() {
         context::shallow(request)?;
     }
-    // Both are looked up before either is looked at: each waits for memory.
-    let principal = linked.locate(request.principal_found(), || request.principal());
+    // Both are looked up before either is looked at, so that the processor waits for both at once.
+    let (who, what) = (|| request.principal(), || request.resource().uid());
+    let begun = linked.begin(request.principal_found(), &who);
     let stored = match request.inline() {
-        None => Some(linked.locate(request.resource_found(), || request.resource().uid())),
+        None => Some(linked.begin(request.resource_found(), &what)),
         Some(_) => None,
     };
+    let principal = linked.settle(request.principal_found(), &who, begun);
+    let stored = stored.map(|begun| linked.settle(request.resource_found(), &what, begun));
     if strict && !linked.exists(principal) {
         let message = format!("principal `{}` is not stored", request.principal());
         return refuse(ErrorCode::UnknownPrincipal, message);

@@ -207,12 +207,21 @@ impl Snapshot {
     /// The slot of a uid, with what is known under it.
     #[inline]
     pub(crate) fn find_record(&self, uid: &EntityUid) -> Option<(u32, &Record)> {
+        self.index.find(uid.hashed(), |slot| self.record(slot).filter(|r| self.is(r, uid)).map(|r| (slot, r)))
+    }
+
+    /// What most likely is the uid's: [`Snapshot::is`] says whether it is. Nothing of it was looked at yet.
+    #[inline]
+    pub(crate) fn likely(&self, uid: &EntityUid) -> Option<(u32, &Record)> {
+        let slot = self.index.first(uid.hashed())?;
+        Some((slot, self.record(slot)?))
+    }
+
+    /// Whether a record is this uid's.
+    #[inline]
+    pub(crate) fn is(&self, record: &Record, uid: &EntityUid) -> bool {
         let (type_name, id) = uid.parts();
-        self.index.find(uid.hashed(), |slot| {
-            let record = self.record(slot)?;
-            let same = record.id == *id && self.word(record.type_id) == Some(type_name);
-            same.then_some((slot, record))
-        })
+        record.id == *id && self.word(record.type_id) == Some(type_name)
     }
 
     /// What is known under a slot.

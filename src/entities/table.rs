@@ -254,6 +254,15 @@ impl Index {
         }
     }
 
+    /// The first slot that may be the one looked for, without a look at what is in it.
+    #[inline]
+    pub(super) fn first(&self, hash: u64) -> Option<u32> {
+        let (at, hash) = parts(hash, self.stems());
+        let stem = self.root.get(at / STEMS)?.get(at % STEMS)?;
+        let bucket = stem.get(share(hash, stem.len()).0)?;
+        bucket.slots.get(bucket.under(hash).trailing_zeros() as usize).copied()
+    }
+
     /// Makes the stem of `hash` anew, with or without an entry for `slot`.
     fn change(&mut self, hash: u64, slot: u32, with: bool) {
         let (at, hash) = parts(hash, self.stems());

@@ -10,7 +10,7 @@ use bailiwick::entities::EntityReader;
 use bailiwick::model::Json;
 use bailiwick::query::Page;
 use bailiwick::store::Sqlite;
-use bailiwick::{Authorizer, Bundle, Changes, Clock, Decision, Entity, ErrorMode, Request, Sources, Timestamp};
+use bailiwick::{Authorizer, Bundle, Changes, Decision, Entity, ErrorMode, Request, Sources};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
@@ -75,7 +75,7 @@ impl PyAuthorizer {
             let builder = Directory::builder().bundle(bundle);
             let builder = match clock {
                 None => builder,
-                Some(clock) => builder.clock(Boxed(clock)),
+                Some(clock) => builder.clock(clock),
             };
             let opened = py.detach(|| {
                 let store = Sqlite::open(&path).map_err(|e| e.to_string())?;
@@ -87,7 +87,7 @@ impl PyAuthorizer {
         let builder = Authorizer::builder().bundle(bundle);
         let authorizer = match clock {
             None => builder.build(),
-            Some(clock) => builder.clock(Boxed(clock)).build(),
+            Some(clock) => builder.clock(clock).build(),
         };
         let authorizer = Self { held: Held::Authorizer(authorizer), mode };
         if let Some(entities) = entities {
@@ -237,7 +237,6 @@ impl PyAuthorizer {
     ///
     /// Raises `EntityError` where one is bad; then the old ones stay.
     fn replace_entities(&self, py: Python<'_>, entities: &Bound<'_, PyAny>) -> PyResult<PyRevision> {
-        self.must_own_entities()?;
         if let Some(path) = path_of(entities, "entities", entity_error_of)? {
             let name = path.display().to_string();
             let outcome = py.detach(|| match File::open(&path) {
@@ -262,7 +261,6 @@ impl PyAuthorizer {
         upsert: Option<&Bound<'_, PyAny>>,
         remove: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<PyRevision> {
-        self.must_own_entities()?;
         let mut changes = Changes::new();
         if let Some(upsert) = upsert {
             for entity in read_entities(py, &self.held().bundle(), upsert, "upsert")? {
@@ -327,16 +325,6 @@ impl PyAuthorizer {
         }
     }
 
-    /// An error where the entities are a directory's.
-    fn must_own_entities(&self) -> PyResult<()> {
-        match &self.held {
-            Held::Authorizer(_) => Ok(()),
-            Held::Directory(_) => {
-                Err(entity_error_of("the entities are a directory's: its commands change them".to_owned()))
-            }
-        }
-    }
-
     fn decide(&self, request: &Request) -> PyResult<PyDecision> {
         // Taken, not borrowed: a clock written in Python may come back here.
         let mut decision = DECISION.take();
@@ -353,14 +341,6 @@ fn page(limit: Option<usize>, after: Option<&Bound<'_, PyAny>>) -> PyResult<Page
         Some(after) => Page::after(read_uid(after, "after")?, most),
         None => Page::first(most),
     })
-}
-
-struct Boxed(Box<dyn Clock>);
-
-impl Clock for Boxed {
-    fn now(&self) -> Option<Timestamp> {
-        self.0.now()
-    }
 }
 
 /// The path that an argument is; none where it is no text and no path.

@@ -16,15 +16,13 @@ from bailiwick import Authorizer, DirectoryError, Entity, EntityError
 from conftest import ROOT
 
 BAILIWICK = ROOT / "target" / "debug" / "bailiwick"
-REASON = f"there is no {BAILIWICK}, which `cargo build --features cli` makes"
-
-pytestmark = pytest.mark.skipif(not BAILIWICK.exists(), reason=REASON)
 
 
 class Place:
     """A directory's file, with an Owner and an Analyst. Each of its commands is another process."""
 
     def __init__(self, folder: Path) -> None:
+        assert BAILIWICK.exists(), "`cargo build --features cli` makes it"
         self.file = folder / "directory.db"
         subprocess.run([BAILIWICK, "directory", "init", "--directory", self.file], check=True, capture_output=True)
         made = self.run("create-organization", "Acme", "--email", "olga@acme.test", "--operator")
