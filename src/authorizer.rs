@@ -263,7 +263,7 @@ impl Authorizer {
         // Before the state is taken, which then is as new or newer.
         let fresh = self.fresh();
         let state = self.state.load();
-        self.decide(&state, fresh, request, &|| self.now(), decision);
+        self.decide(&state, &fresh, request, &|| self.now(), decision);
     }
 
     /// Decides all requests on one state and at one instant.
@@ -274,21 +274,22 @@ impl Authorizer {
         let now = || now.get_or_init(|| self.now()).clone();
         let mut decisions = vec![Decision::default(); requests.len()];
         for (request, decision) in requests.iter().zip(&mut decisions) {
-            self.decide(&state, fresh.clone(), request, &now, decision);
+            self.decide(&state, &fresh, request, &now, decision);
         }
         decisions
     }
 
+    #[inline]
     fn decide(
         &self,
         state: &Linked,
-        fresh: Result<(), DecisionError>,
+        fresh: &Result<(), DecisionError>,
         request: &Request,
         now: &dyn Fn() -> Result<Timestamp, DecisionError>,
         decision: &mut Decision,
     ) {
         match (fresh, &self.shadow) {
-            (Err(stale), _) => engine::refuse(state, stale, decision),
+            (Err(stale), _) => engine::refuse(state, stale.clone(), decision),
             (Ok(()), None) => engine::decide(state, request, now, decision),
             (Ok(()), Some(shadow)) => {
                 // Both are decided at one instant.

@@ -73,6 +73,7 @@ pub(crate) fn compile(
         rules: general.iter().map(|(source, condition)| rule(source, Arc::clone(condition))).collect(),
         plan: Plan::default(),
         cedar: cedar(uncovered.clone()),
+        planned: false,
     };
     let mut room = SPECIAL;
     // Environments without policies for Cedar, by the ranks of their rules.
@@ -130,7 +131,7 @@ pub(crate) fn compile(
                     _ => None,
                 };
                 let place = place.unwrap_or_else(|| {
-                    program.environments.push(Environment { rules, plan, cedar: cedar(left) });
+                    program.environments.push(Environment::new(rules, plan, cedar(left)));
                     program.environments.len() - 1
                 });
                 // A number that does not fit is that of no environment.
@@ -150,6 +151,11 @@ pub(crate) fn compile(
 }
 
 impl Environment {
+    fn new(rules: Vec<Rule>, plan: Plan, cedar: Option<Arc<Slice>>) -> Self {
+        let planned = cedar.is_none() && plan.sections.iter().map(|s| s.rules).sum::<usize>() == rules.len();
+        Self { rules, plan, cedar, planned }
+    }
+
     fn is(&self, rules: &[Rule], plan: &Plan) -> bool {
         self.cedar.is_none() && *self.rules == *rules && self.plan == *plan
     }

@@ -3,12 +3,14 @@
 
 use std::collections::HashMap;
 
+use super::layout::NOWHERE;
 use super::program::{Cond, Expr, Name, Root, Rule};
+use crate::entities::record::Packed;
 use crate::model::Word;
 
 /// Rules of a section, and its tests, are bits of one word.
 const BITS: usize = 64;
-/// Most nodes and ends of a section: a decision waits for each that is not in the caches.
+/// Most nodes of a section: a decision waits for each that is not in the caches.
 const NODES: usize = 200;
 /// Most rules of an environment that are planned.
 const PLANNED: usize = 64;
@@ -24,56 +26,46 @@ pub(crate) struct Plan {
 pub(crate) struct Section {
     /// How many rules.
     pub(crate) rules: usize,
+    /// Where to begin. A section that is not planned has no nodes: each rule is evaluated by itself.
     pub(crate) start: Next,
     pub(crate) nodes: Box<[Node]>,
-    pub(crate) ends: Box<[End]>,
     /// The ranks of the rules that hold, end by end.
     pub(crate) ranks: Box<[u32]>,
     /// Where switches lead.
     pub(crate) ways: Box<[Next]>,
+    /// What the policies say that is compared.
+    pub(crate) constants: Box<[Packed]>,
     /// The tests' conditions, for what takes more than a look.
     pub(crate) conds: Box<[Cond]>,
 }
 
-/// Where a graph goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Next {
-    Node(u8),
-    End(u8),
-    /// Nothing is planned for this: each rule is evaluated by itself.
-    Unplanned,
-}
+/// Where a graph goes on: the place of a node.
+pub(crate) type Next = u8;
 
-/// Which rules hold: so many, beginning at a place in `ranks`. If forbids do, they alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct End {
-    pub(crate) first: u16,
-    pub(crate) count: u16,
-    pub(crate) forbid: bool,
-}
-
-/// Asks one thing. Small, since a decision fetches some of them.
+/// Asks one thing, or says what was found. Small, since a decision fetches some of them.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Node {
-    /// A condition without and, or, not and if; by its place in `conds`.
+    /// Whether two are the same entity or Boolean, which is asked most; with the condition's place in `conds`.
+    Same { a: Spot, b: Spot, cond: u8, yes: Next, no: Next },
+    /// Any other condition without and, or, not and if.
     Test { form: Form, cond: u8, yes: Next, no: Next },
     /// Which of the entities that the schema lists an attribute is: the first so many numbers lead by `ways`, beginning
     /// at a place, the others to `other`.
     Switch { of: Own, first: u16, count: u16, other: Next },
+    /// So many rules hold, beginning at a place in `ranks`. If forbids do, they alone.
+    End { first: u16, count: u16, forbid: bool },
 }
 
-const _: () = assert!(std::mem::size_of::<Node>() == 16);
+const _: () = assert!(std::mem::size_of::<Node>() <= 16);
 
 /// The usual conditions on stored entities, which take but a look.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Form {
-    /// The first is the same entity or Boolean as the second, or as the listed entity `fixed`.
-    Same {
-        a: Spot,
-        b: Spot,
-        fixed: u16,
-    },
+    /// Both are the same entity or Boolean: a node of its own.
+    Same(Spot, Spot),
     Has(Own),
+    /// The entity has an attribute that its type gives no number.
+    HasMore(Root),
     /// Any two entities are the same.
     Equal(Place, Place),
     /// The first is the second or belongs to it.
@@ -89,15 +81,11 @@ pub(crate) enum Form {
 }
 
 /// Where an entity or Boolean is, in one byte: an attribute of the principal or the resource by its number, one of these
-/// two themselves, or what the policy says. All are read in the same way, so that nothing must be foretold.
+/// two themselves, or what the policies say. All are read in the same way, so that nothing must be foretold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Spot(u8);
 
 impl Spot {
-    /// Beside a node's `fixed`.
-    pub(crate) const FIXED: Self = Self(3 << 6);
-    pub(crate) const TRUE: Self = Self(3 << 6 | 1);
-
     fn own(own: Own) -> Option<Self> {
         let bank = match own.root {
             Root::Principal => 0,
@@ -113,16 +101,25 @@ impl Spot {
         }
     }
 
-    fn new(place: Place) -> Option<(Self, u16)> {
+    /// What the policies say, put among the section's constants; none where there is no room.
+    fn constant(value: Packed, constants: &mut Vec<Packed>) -> Option<Self> {
+        let at = constants.iter().position(|own| *own == value).unwrap_or(constants.len());
+        if at == constants.len() {
+            constants.push(value);
+        }
+        u8::try_from(at).ok().filter(|at| *at < 1 << 6).map(|at| Self(3 << 6 | at))
+    }
+
+    fn new(place: Place, constants: &mut Vec<Packed>) -> Option<Self> {
         match place {
-            Place::Own(own) => Some((Self::own(own)?, 0)),
-            Place::Root(root) => Some((Self::root(root), 0)),
-            Place::Fixed(number) => Some((Self::FIXED, number)),
+            Place::Own(own) => Self::own(own),
+            Place::Root(root) => Some(Self::root(root)),
+            Place::Fixed(number) => Self::constant(Packed::entity(number.into()), constants),
             Place::Literal(_) | Place::Given(_) => None,
         }
     }
 
-    /// 0 for the principal's attributes, 1 for the resource's, 2 for these two, 3 for what the policy says.
+    /// 0 for the principal's attributes, 1 for the resource's, 2 for these two, 3 for the section's constants.
     #[inline]
     pub(crate) fn bank(self) -> usize {
         usize::from(self.0 >> 6)
@@ -165,18 +162,21 @@ pub(crate) struct Schema<'a> {
 }
 
 impl Form {
-    fn new(cond: &Cond, schema: &Schema<'_>) -> Self {
+    fn new(cond: &Cond, schema: &Schema<'_>, constants: &mut Vec<Packed>) -> Self {
         let place = |expr: &Expr| Place::new(expr, schema);
         let both = |pair: &(Expr, Expr)| Some((place(&pair.0)?, place(&pair.1)?));
         let form = match cond {
             Cond::Flag(root, number, _) => {
                 let spot = Own::new(*root, *number).and_then(Spot::own);
-                spot.map(|a| Form::Same { a, b: Spot::TRUE, fixed: 0 })
+                spot.and_then(|a| Some(Form::Same(a, Spot::constant(Packed::TRUE, constants)?)))
             }
+            Cond::HasOwn(root, NOWHERE, _) => Some(Form::HasMore(*root)),
             Cond::HasOwn(root, number, _) => Own::new(*root, *number).map(Form::Has),
             Cond::HasContext(name) => (schema.given)(name).map(Form::HasGiven),
-            Cond::Is(expr, name) => Place::named(*name).and_then(|name| Some(Form::same(place(expr)?, name))),
-            Cond::Equal(pair) => both(pair).map(|(a, b)| Form::same(a, b)),
+            Cond::Is(expr, name) => {
+                Place::named(*name).and_then(|name| Some(Form::same(place(expr)?, name, constants)))
+            }
+            Cond::Equal(pair) => both(pair).map(|(a, b)| Form::same(a, b, constants)),
             Cond::In(pair) => both(pair).map(|(a, b)| Form::Within(a, b)),
             Cond::Less(pair) => both(pair).map(|(a, b)| Form::Before(a, b, false)),
             Cond::LessOrEqual(pair) => both(pair).map(|(a, b)| Form::Before(a, b, true)),
@@ -191,11 +191,9 @@ impl Form {
         form.unwrap_or(Form::Other)
     }
 
-    fn same(a: Place, b: Place) -> Self {
-        match (Spot::new(a), Spot::new(b)) {
-            // What the policy says stands second.
-            (Some((b, fixed)), Some((a, _))) if b == Spot::FIXED && a != Spot::FIXED => Form::Same { a, b, fixed },
-            (Some((a, _)), Some((b, fixed))) if a != Spot::FIXED => Form::Same { a, b, fixed },
+    fn same(a: Place, b: Place, constants: &mut Vec<Packed>) -> Self {
+        match (Spot::new(a, constants), Spot::new(b, constants)) {
+            (Some(a), Some(b)) => Form::Same(a, b),
             _ => Form::Equal(a, b),
         }
     }
@@ -243,8 +241,8 @@ impl Plan {
 impl Section {
     /// One rule that is evaluated by itself.
     fn unplanned() -> Self {
-        let (nodes, ends, ranks, ways, conds) = Default::default();
-        Self { rules: 1, start: Next::Unplanned, nodes, ends, ranks, ways, conds }
+        let (start, nodes, ranks, ways, constants, conds) = Default::default();
+        Self { rules: 1, start, nodes, ranks, ways, constants, conds }
     }
 
     /// As many of the first of `rules` as go together; none where not even one does.
@@ -271,14 +269,14 @@ impl Section {
         let lists = lists(&tests.tests, schema.enumerated);
         let mut weaver = Weaver { rules, schema, tests: &tests, lists, known: HashMap::new(), parts: Parts::default() };
         let start = weaver.weave(State { at, asked: 0, truth: 0 })?;
-        let Parts { nodes, ends, ranks, ways } = weaver.parts;
+        let Parts { nodes, ranks, ways, constants } = weaver.parts;
         Some(Self {
             rules: rules.len(),
             start,
             nodes: nodes.into(),
-            ends: ends.into(),
             ranks: ranks.into(),
             ways: ways.into(),
+            constants: constants.into(),
             conds: tests.tests.into_iter().cloned().collect(),
         })
     }
@@ -428,9 +426,9 @@ struct Weaver<'a> {
 #[derive(Default)]
 struct Parts {
     nodes: Vec<Node>,
-    ends: Vec<End>,
     ranks: Vec<u32>,
     ways: Vec<Next>,
+    constants: Vec<Packed>,
 }
 
 impl Weaver<'_> {
@@ -493,36 +491,38 @@ impl Weaver<'_> {
                 Node::Switch { of: Own::new(root, number)?, first, count, other }
             }
             None => {
-                let form = Form::new(self.tests.tests.get(usize::from(test))?, self.schema);
+                let cond = self.tests.tests.get(usize::from(test))?;
+                let form = Form::new(cond, self.schema, &mut self.parts.constants);
                 let (yes, no) = (self.weave(after(bit, bit))?, self.weave(after(bit, 0))?);
-                Node::Test { form, cond: test, yes, no }
+                match form {
+                    Form::Same(a, b) => Node::Same { a, b, cond: test, yes, no },
+                    form => Node::Test { form, cond: test, yes, no },
+                }
             }
         };
+        self.place(node)
+    }
+
+    /// The place of a node; none where there is no room for it.
+    fn place(&mut self, node: Node) -> Option<Next> {
         let nodes = &mut self.parts.nodes;
         let place = nodes.iter().position(|own| *own == node).unwrap_or(nodes.len());
         if place == nodes.len() {
             nodes.push(node);
         }
-        self.room().then(|| u8::try_from(place).ok().map(Next::Node))?
+        u8::try_from(place).ok().filter(|place| usize::from(*place) < NODES)
     }
 
     fn end(&mut self, at: &[u16]) -> Option<Next> {
         let hold = || self.rules.iter().zip(at).filter(|(_, at)| **at == HOLDS).map(|(rule, _)| rule);
         let forbid = hold().any(|rule| rule.forbid);
         let ranks: Vec<u32> = hold().filter(|rule| rule.forbid == forbid).map(|rule| rule.rank).collect();
-        let parts = &mut self.parts;
-        let own = |end: &End| parts.ranks.get(usize::from(end.first)..usize::from(end.first + end.count));
-        let known = parts.ends.iter().position(|end| end.forbid == forbid && own(end) == Some(&ranks));
+        let all = &mut self.parts.ranks;
+        let known = (0..all.len()).find(|at| all.get(*at..at + ranks.len()) == Some(&ranks));
+        let (first, count) = (known.unwrap_or(all.len()), ranks.len());
         if known.is_none() {
-            let (first, count) = (u16::try_from(parts.ranks.len()).ok()?, u16::try_from(ranks.len()).ok()?);
-            parts.ends.push(End { first, count, forbid });
-            parts.ranks.extend(ranks);
+            all.extend(ranks);
         }
-        let place = known.unwrap_or(self.parts.ends.len() - 1);
-        self.room().then(|| u8::try_from(place).ok().map(Next::End))?
-    }
-
-    fn room(&self) -> bool {
-        self.parts.nodes.len() + self.parts.ends.len() <= NODES
+        self.place(Node::End { first: u16::try_from(first).ok()?, count: u16::try_from(count).ok()?, forbid })
     }
 }

@@ -105,6 +105,8 @@ pub(crate) struct Environment {
     pub(crate) plan: Plan,
     /// Policies that are not compiled.
     pub(crate) cedar: Option<Arc<Slice>>,
+    /// Whether all its policies are in the plan.
+    pub(crate) planned: bool,
 }
 
 /// One policy.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::env::{Data, Ent, Env};
+use super::env::{Data, Env};
 use super::{Linked, Now};
-use crate::bundle::program::Action;
+use crate::bundle::program::{Action, GIVEN};
 use crate::bundle::types::{Type, Types};
 use crate::bundle::ErrorMode;
-use crate::entities::record::{Cell, Record};
+use crate::entities::record::{Held, Record};
 use crate::entities::Snapshot;
-use crate::model::{DecisionError, ErrorCode, Refused, Request, Resource, Value, Window};
+use crate::model::{Context, DecisionError, ErrorCode, Refused, Request, Resource, Timestamp, Value, Window};
 
 /// What a look at an attribute of the context tells.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,8 +25,72 @@ pub(super) enum Given {
     Other,
 }
 
+/// What a look at a whole context tells.
+pub(super) struct Seen {
+    /// By the numbers of the action's attributes.
+    pub(super) given: [Given; GIVEN],
+    /// How many attributes are required and not there.
+    missing: usize,
+    /// Whether those that are there are declared, and of their types.
+    fits: bool,
+}
+
+impl Seen {
+    /// What is seen of no context.
+    #[inline]
+    pub(super) fn nothing(action: &Action) -> Self {
+        Self { given: [Given::Absent; GIVEN], missing: action.required, fits: true }
+    }
+
+    /// Looks at a context.
+    #[inline]
+    pub(super) fn see(&mut self, snapshot: &Snapshot, types: Option<&Types>, context: &Context, action: &Action) {
+        for (name, value) in context.attributes() {
+            let Some((place, field)) = action.given.iter().enumerate().find(|(_, field)| field.name == *name) else {
+                self.fits = false;
+                continue;
+            };
+            self.missing -= usize::from(field.required);
+            let given = Given::new(snapshot, value);
+            self.fits = self.fits && types.is_none_or(|types| fits_type(snapshot, types, value, given, &field.of));
+            self.put(place, given);
+        }
+    }
+
+    fn put(&mut self, place: usize, given: Given) {
+        self.given.get_mut(place).into_iter().for_each(|own| *own = given);
+    }
+
+    /// Fills in `now`, where the schema declares it and the caller left it out, and gives it.
+    #[inline]
+    pub(super) fn fill(
+        &mut self,
+        context: &Context,
+        action: &Action,
+        now: Now<'_>,
+    ) -> Result<Option<Timestamp>, DecisionError> {
+        let Some((place, required)) = action.now else { return Ok(None) };
+        let absent = match self.given.get(place) {
+            Some(given) => *given == Given::Absent,
+            None => context.get("now").is_none(),
+        };
+        if !absent {
+            return Ok(None);
+        }
+        let now = now()?;
+        self.missing -= usize::from(required);
+        self.put(place, Given::Datetime(now.millis()));
+        Ok(Some(now))
+    }
+
+    /// Whether it is as the schema says.
+    #[inline]
+    pub(super) fn is_declared(&self) -> bool {
+        self.fits && self.missing == 0
+    }
+}
+
 /// Puts what comes with the request into `env`, and in strict mode refuses what does not fit the schema.
-#[inline]
 pub(super) fn take<'a>(
     linked: &Linked,
     request: &'a Request,
@@ -39,38 +103,17 @@ pub(super) fn take<'a>(
     let Some(action) = action else {
         return types.map_or(Ok(()), |_| Err(misfit(linked, request, None, env)));
     };
-    let mut missing = action.required;
-    let mut fits = true;
-    for (name, value) in request.context.attributes() {
-        let Some((place, field)) = action.given.iter().enumerate().find(|(_, field)| field.name == *name) else {
-            fits = false;
-            continue;
-        };
-        missing -= usize::from(field.required);
-        let given = env.look_at(value);
-        fits = fits && types.is_none_or(|types| fits_type(env.snapshot, types, value, given, &field.of));
-        if let Some(own) = env.given.get_mut(place) {
-            *own = given;
+    let mut seen = Seen::nothing(action);
+    seen.see(env.snapshot, types, &request.context, action);
+    if strict {
+        env.now = seen.fill(&request.context, action, now)?;
+        if action.clamps {
+            env.window = clamp(env.snapshot, request, env.principal.1)?;
         }
     }
-    if !strict {
-        return Ok(());
-    }
-    let absent = |place: usize| match env.given.get(place) {
-        Some(given) => *given == Given::Absent,
-        None => request.context.get("now").is_none(),
-    };
-    if let Some((place, required)) = action.now.filter(|(place, _)| absent(*place)) {
-        let now = now()?;
-        env.now = Some(now);
-        missing -= usize::from(required);
-        env.given.get_mut(place).into_iter().for_each(|own| *own = Given::Datetime(now.millis()));
-    }
-    if action.clamps {
-        env.window = clamp(env.snapshot, request, env.principal.1)?;
-    }
+    env.given = seen.given;
     match types {
-        Some(_) if !fits || missing > 0 || env.environment.is_none() => Err(misfit(linked, request, Some(action), env)),
+        Some(_) if !seen.is_declared() || env.environment.is_none() => Err(misfit(linked, request, Some(action), env)),
         _ => Ok(()),
     }
 }
@@ -101,17 +144,16 @@ impl<'a> Env<'a> {
         }
         context
     }
+}
 
+impl Given {
     #[inline]
-    fn look_at(&self, value: &'a Value) -> Given {
+    fn new(snapshot: &Snapshot, value: &Value) -> Self {
         match value {
             Value::Bool(b) => Given::Bool(*b),
             Value::Long(n) => Given::Long(*n),
             Value::Datetime(at) => Given::Datetime(at.millis()),
-            Value::Entity(uid) => match self.entity(uid) {
-                Ent::Slot(slot) => Given::Entity(slot),
-                Ent::Foreign(_) => Given::Other,
-            },
+            Value::Entity(uid) => snapshot.find(uid).map_or(Given::Other, Given::Entity),
             _ => Given::Other,
         }
     }
@@ -172,7 +214,7 @@ fn clamp(snapshot: &Snapshot, request: &Request, auditor: Data<'_>) -> Result<Op
     }
     let period = match auditor {
         Data::Stored(auditor) => match attribute(snapshot, auditor, "period") {
-            Some(Cell::Other(value)) => window(value),
+            Some(Held::Other(value)) => window(value),
             _ => None,
         },
         _ => None,
@@ -188,7 +230,7 @@ fn clamp(snapshot: &Snapshot, request: &Request, auditor: Data<'_>) -> Result<Op
     Ok(Some(effective))
 }
 
-fn attribute<'a>(snapshot: &Snapshot, record: &'a Record, name: &str) -> Option<&'a Cell> {
+fn attribute<'a>(snapshot: &Snapshot, record: &'a Record, name: &str) -> Option<Held<'a>> {
     record.attribute(snapshot.layout().attribute(record.type_id, name), name)
 }
 

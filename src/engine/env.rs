@@ -8,7 +8,7 @@ use super::bugs::Bug;
 use super::context::Given;
 use super::Linked;
 use crate::bundle::program::{Environment, Key, Name, Root, TypeKey, GIVEN};
-use crate::entities::record::{sorted_contains, Cell, Record};
+use crate::entities::record::{sorted_contains, Held, Record};
 use crate::entities::Snapshot;
 use crate::model::{Context, Entity, EntityUid, Timestamp, Value, Window};
 
@@ -179,18 +179,19 @@ impl<'a> Env<'a> {
         }
     }
 
+    /// None where the attribute is absent.
     #[inline]
-    pub(super) fn cell(&self, cell: &'a Cell) -> Option<Val<'a>> {
-        Some(match cell {
-            Cell::Absent => return None,
-            Cell::Bool(b) => Val::Bool(*b),
-            Cell::Long(n) => Val::Long(*n),
-            Cell::Entity(slot) => Val::Entity(Ent::Slot(*slot)),
-            Cell::Datetime(ms) => Val::Datetime(*ms),
-            Cell::Duration(ms) => Val::Duration(*ms),
-            Cell::Decimal(n) => Val::Decimal(*n),
-            Cell::Few(..) | Cell::Entities(_) => Val::Entities(cell.entities().unwrap_or_default()),
-            Cell::Other(value) => self.value(value),
+    pub(super) fn held(&self, held: Held<'a>) -> Option<Val<'a>> {
+        Some(match held {
+            Held::Absent => return None,
+            Held::Bool(b) => Val::Bool(b),
+            Held::Long(n) => Val::Long(n),
+            Held::Entity(slot) => Val::Entity(Ent::Slot(slot)),
+            Held::Datetime(ms) => Val::Datetime(ms),
+            Held::Duration(ms) => Val::Duration(ms),
+            Held::Decimal(n) => Val::Decimal(n),
+            Held::Entities(slots) => Val::Entities(slots),
+            Held::Other(value) => self.value(value),
         })
     }
 
@@ -198,7 +199,7 @@ impl<'a> Env<'a> {
     #[inline]
     pub(super) fn attribute(&self, data: Data<'a>, number: u16, name: &'a str) -> Answer<'a, Val<'a>> {
         match data {
-            Data::Stored(record) => record.attribute(number, name).and_then(|cell| self.cell(cell)),
+            Data::Stored(record) => record.attribute(number, name).and_then(|held| self.held(held)),
             Data::Inline(entity) => entity.attribute(name).map(|value| self.value(value)),
             Data::Missing => return Err(Fault::NoEntity(name)),
         }
@@ -230,12 +231,6 @@ impl<'a> Env<'a> {
             ("window", _, Some(window)) => Some(Val::Window(window)),
             _ => self.context.get(name).map(|value| self.value(value)),
         }
-    }
-
-    /// What a look at an attribute of the context tells.
-    #[inline]
-    pub(super) fn given(&self, number: u8) -> Option<Given> {
-        self.given.get(usize::from(number)).copied()
     }
 
     pub(super) fn whole_context(&self) -> Val<'a> {

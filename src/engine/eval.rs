@@ -5,22 +5,13 @@ use super::bugs::Bug;
 use super::env::{Answer, Data, Ent, Env, Fault, Val};
 use super::values::{bool, call, entity, ip, is_set, like, long, text};
 use crate::bundle::program::{self, Cond, Expr, Key};
-use crate::entities::record::Cell;
 
 impl<'a> Env<'a> {
     pub(crate) fn holds(&self, cond: &'a Cond) -> Answer<'a, bool> {
         Ok(match cond {
             Cond::Always(b) => *b,
             Cond::Truth(expr) => bool(&self.eval(expr)?)?,
-            Cond::Flag(root, number, name) => {
-                let data = self.root(*root).1;
-                if let Data::Stored(record) = data {
-                    if let Some(Cell::Bool(b)) = record.attributes.get(usize::from(*number)) {
-                        return Ok(*b);
-                    }
-                }
-                bool(&self.attribute(data, *number, name)?)?
-            }
+            Cond::Flag(root, number, name) => bool(&self.attribute(self.root(*root).1, *number, name)?)?,
             Cond::Not(inner) => !self.holds(inner)?,
             Cond::All(parts) => {
                 for part in parts {
@@ -177,7 +168,7 @@ impl<'a> Env<'a> {
                 let (of, tag) = (self.eval(&pair.0)?, self.eval(&pair.1)?);
                 let (ent, tag) = (entity(&of)?, text(&tag)?);
                 match self.data(ent) {
-                    Data::Stored(record) => record.tag(tag).and_then(|cell| self.cell(cell)),
+                    Data::Stored(record) => record.tag(tag).and_then(|held| self.held(held)),
                     Data::Inline(entity) => entity.tags().get(tag).map(|value| self.value(value)),
                     Data::Missing => return Err(Fault::NoEntity("getTag")),
                 }

@@ -1,6 +1,7 @@
 //! Deciding, as a pure function of bundle, snapshot, request and instant.
 //!
-//! [`context`] checks and completes what comes with a request, [`env`] is a request as conditions see it, [`planned`] follows a plan of many rules, [`eval`] evaluates single
+//! [`usual`] decides most requests in a few looks. For all others [`context`] checks and completes what comes with a
+//! request, [`env`] is a request as conditions see it, [`planned`] follows a plan of many rules, [`eval`] evaluates single
 //! conditions and [`values`] compares what they give. What is not compiled is left to [`cedar`], which also serves as the
 //! judge.
 
@@ -12,6 +13,7 @@ mod eval;
 pub(crate) mod explain;
 mod planned;
 mod sweep;
+mod usual;
 mod values;
 
 use std::collections::HashMap;
@@ -24,6 +26,7 @@ use crate::entities::{check_inline, EntityError, Snapshot};
 use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Found, Handle, Message, Request, Timestamp};
 use bugs::Bug;
 use env::{Data, Ent, Env};
+use planned::Looks;
 
 /// A bundle and a snapshot that fit each other.
 #[derive(Debug, Clone)]
@@ -61,6 +64,14 @@ impl Bits {
     #[inline]
     fn has(&self, number: u32) -> bool {
         self.0.get((number / u64::BITS) as usize).is_some_and(|word| word >> (number % u64::BITS) & 1 != 0)
+    }
+}
+
+impl Named {
+    /// Whether a policy may name what is in this slot, or what that belongs to.
+    #[inline]
+    fn about(&self, (slot, record): (u32, &Record)) -> bool {
+        self.slots.has(slot) || !self.groups.0.is_empty() && record.ancestors().iter().any(|own| self.groups.has(*own))
     }
 }
 
@@ -126,10 +137,13 @@ impl Linked {
     /// Where an entity is, with what is known there; `found` is where it was.
     #[inline]
     fn locate<'a>(&'a self, found: Found, uid: impl Fn() -> &'a EntityUid) -> Met<'a> {
-        self.settle(found, &uid, self.begin(found, &uid))
+        match self.begin(found, &uid).filter(|(_, record)| self.is_it(record, found, &uid)) {
+            Some((slot, record)) => Met { ent: Ent::Slot(slot), record: Some(record) },
+            None => self.meet(uid()),
+        }
     }
 
-    /// Where an entity most likely is, without a look at it.
+    /// Where an entity most likely is, not looked at yet; `found` is where it was.
     #[inline]
     fn begin<'a>(&'a self, found: Found, uid: &impl Fn() -> &'a EntityUid) -> Option<(u32, &'a Record)> {
         match found.place() {
@@ -138,21 +152,12 @@ impl Linked {
         }
     }
 
-    /// Where an entity is that was begun to be located.
+    /// Whether it is there.
     #[inline]
-    fn settle<'a>(
-        &'a self,
-        found: Found,
-        uid: &impl Fn() -> &'a EntityUid,
-        begun: Option<(u32, &'a Record)>,
-    ) -> Met<'a> {
-        let is_it = |(_, record): &(u32, &Record)| match found.place() {
+    fn is_it<'a>(&self, record: &Record, found: Found, uid: &impl Fn() -> &'a EntityUid) -> bool {
+        match found.place() {
             Some((_, generation)) => record.generation == generation,
             None => self.snapshot.is(record, uid()),
-        };
-        match begun.filter(is_it) {
-            Some((slot, record)) => Met { ent: Ent::Slot(slot), record: Some(record) },
-            None => self.meet(uid()),
         }
     }
 
@@ -170,21 +175,30 @@ impl Linked {
         met.record.is_some_and(|r| r.stored) || matches!(met.ent, Ent::Slot(slot) if self.snapshot.is_fixed(slot))
     }
 
-    /// Where a request's action is.
+    /// The slot of a request's action, if the schema lists it.
     #[inline]
-    fn action<'a>(&'a self, request: &'a Request) -> (Ent<'a>, Option<&'a Action>) {
+    fn listed_action(&self, request: &Request) -> Option<u32> {
         let (layout, found) = (self.snapshot.layout(), request.action_found());
-        let fixed = match found.place() {
+        match found.place() {
             Some((slot, generation)) if layout.generation(slot) == Some(generation) => Some(slot),
             _ => layout.fixed_id(request.action()),
-        };
-        match fixed {
-            Some(slot) => (Ent::Slot(slot), self.program().actions.get(slot as usize).and_then(Option::as_ref)),
-            None => (self.locate(found, || request.action()).ent, None),
         }
     }
 
+    /// What the schema says of a listed action.
     #[inline]
+    fn declared(&self, slot: u32) -> Option<&Action> {
+        self.program().actions.get(slot as usize)?.as_ref()
+    }
+
+    /// Where a request's action is, and what the schema says of it.
+    fn action<'a>(&'a self, request: &'a Request) -> (Ent<'a>, Option<&'a Action>) {
+        match self.listed_action(request) {
+            Some(slot) => (Ent::Slot(slot), self.declared(slot)),
+            None => (self.locate(request.action_found(), || request.action()).ent, None),
+        }
+    }
+
     fn type_of(&self, met: Met<'_>) -> Option<u32> {
         match (met.record, met.ent) {
             (Some(record), _) => Some(record.type_id),
@@ -193,10 +207,10 @@ impl Linked {
         }
     }
 
-    /// The environment of a request, if the schema foresees its types.
+    /// The environment of requests between these types, if the schema foresees them.
     #[inline]
-    fn environment(&self, action: Option<&Action>, principal: Met<'_>, resource: Met<'_>) -> Option<&Environment> {
-        let place = action?.environments.between(self.type_of(principal)?, self.type_of(resource)?)?;
+    fn environment(&self, action: &Action, principal: u32, resource: u32) -> Option<&Environment> {
+        let place = action.environments.between(principal, resource)?;
         self.program().environments.get(place as usize)
     }
 }
@@ -222,6 +236,9 @@ pub(crate) type Now<'a> = &'a dyn Fn() -> Result<Timestamp, DecisionError>;
 /// it.
 pub(crate) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) {
     decision.reset(linked.snapshot.revision(), &linked.bundle.inner.names);
+    if usual::decide(linked, request, now, decision).is_some() {
+        return;
+    }
     let mut env = Env::new(linked, &request.context);
     let outcome = prepare(linked, request, now, &mut env).and_then(|()| {
         decision.window = env.window;
@@ -267,15 +284,11 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
     if !strict || linked.bundle.inner.types.is_none() || request.inline().is_some() {
         context::shallow(request)?;
     }
-    // Both are looked up before either is looked at, so that the processor waits for both at once.
-    let (who, what) = (|| request.principal(), || request.resource().uid());
-    let begun = linked.begin(request.principal_found(), &who);
+    let principal = linked.locate(request.principal_found(), || request.principal());
     let stored = match request.inline() {
-        None => Some(linked.begin(request.resource_found(), &what)),
+        None => Some(linked.locate(request.resource_found(), || request.resource().uid())),
         Some(_) => None,
     };
-    let principal = linked.settle(request.principal_found(), &who, begun);
-    let stored = stored.map(|begun| linked.settle(request.resource_found(), &what, begun));
     if strict && !linked.exists(principal) {
         let message = format!("principal `{}` is not stored", request.principal());
         return refuse(ErrorCode::UnknownPrincipal, message);
@@ -314,7 +327,10 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
         // Who asks may be what came with the request.
         env.principal.1 = env.data(env.principal.0);
     }
-    env.environment = linked.environment(declared, principal, resource);
+    let types = (linked.type_of(principal), linked.type_of(resource));
+    if let (Some(action), (Some(principal), Some(resource))) = (declared, types) {
+        env.environment = linked.environment(action, principal, resource);
+    }
     context::take(linked, request, declared, now, env)
 }
 
@@ -331,9 +347,10 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
     let environment = env.environment.unwrap_or(&program.anything);
     let mut tally = Tally { forbidden: false, decision };
     let mut rules = &*environment.rules;
+    let looks = Looks::new(linked, [env.principal, env.resource], &env.given);
     for section in &environment.plan.sections {
         let (own, others) = rules.split_at_checked(section.rules).unwrap_or((rules, &[]));
-        match planned::follow(env, section) {
+        match planned::follow(&looks, section, |cond| env.holds(cond).ok()) {
             Some((ranks, forbid)) => tally.reached(ranks, forbid),
             None => own.iter().for_each(|rule| tally.put(linked, env, rule)),
         }
@@ -368,7 +385,7 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
         answer.matched.iter().for_each(|rank| tally.matched(*rank, answer.forbidden));
         tally.decision.errors.extend(answer.errors);
     }
-    let forbidden = tally.forbidden;
+    tally.decide();
     if !in_order {
         decision.determining.sort_unstable();
         decision.determining.dedup();
@@ -377,7 +394,6 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
         decision.errors.sort_by(|a, b| a.policy.cmp(&b.policy));
         decision.errors.dedup_by(|a, b| a.policy == b.policy);
     }
-    decision.allowed = !forbidden && !decision.determining.is_empty();
     Ok(())
 }
 
@@ -410,8 +426,15 @@ impl Tally<'_> {
             self.decision.determining.clear();
         }
         if forbid == self.forbidden {
-            self.decision.determining.extend_from_slice(ranks);
+            // One by one, as there are few.
+            ranks.iter().for_each(|rank| self.decision.determining.push(*rank));
         }
+    }
+
+    /// All policies have been asked.
+    #[inline]
+    fn decide(self) {
+        self.decision.allowed = !self.forbidden && !self.decision.determining.is_empty();
     }
 
     /// A policy matched. Permits no longer matter once a forbid has.

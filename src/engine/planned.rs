@@ -1,161 +1,160 @@
 //! Following a plan: the rules of an environment, section by section, each test of one asked at most once.
 
-use std::mem::ManuallyDrop;
-
 use super::context::Given;
-use super::env::{Data, Ent, Env};
-use crate::bundle::plan::{Form, Next, Node, Own, Place, Section, Spot};
-use crate::bundle::program::{Name, Root};
-use crate::entities::record::{sorted_contains, Cell};
+use super::env::{Data, Ent};
+use super::Linked;
+use crate::bundle::plan::{Form, Node, Own, Place, Section, Spot};
+use crate::bundle::program::{Cond, Root};
+use crate::entities::record::{sorted_contains, Held, Packed, Record};
+use crate::entities::Snapshot;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ordered {
-    Number,
-    Instant,
+/// What the tests of a plan look at: principal and resource with their attributes, where these are stored, and what
+/// comes with the request.
+pub(super) struct Looks<'e> {
+    snapshot: &'e Snapshot,
+    literals: &'e [u32],
+    roots: [Packed; 2],
+    records: [Option<&'e Record>; 2],
+    given: &'e [Given],
+    /// Whether the resource comes with the request: then a look does not tell what belongs to what.
+    joined: bool,
 }
 
-/// A request, with the attributes of its principal and resource where these are stored, and the two themselves.
-struct Request<'e, 'a> {
-    env: &'e Env<'a>,
-    banks: [&'e [Cell]; 4],
+impl<'e> Looks<'e> {
+    #[inline]
+    pub(super) fn new(linked: &'e Linked, roots: [(Ent<'e>, Data<'e>); 2], given: &'e [Given]) -> Self {
+        let record = |(_, data)| match data {
+            Data::Stored(record) => Some(record),
+            Data::Inline(_) | Data::Missing => None,
+        };
+        let packed = |(ent, _)| match ent {
+            Ent::Slot(slot) => Packed::entity(slot),
+            Ent::Foreign(_) => Packed::ABSENT,
+        };
+        Self {
+            snapshot: linked.snapshot(),
+            literals: &linked.literals,
+            roots: roots.map(packed),
+            records: roots.map(record),
+            given,
+            joined: matches!(roots, [_, (_, Data::Inline(_))]),
+        }
+    }
 }
 
-/// The ranks of the rules of the section that hold, and whether they forbid; none where a test has no answer.
+/// The ranks of the rules of the section that hold, and whether they forbid; none where a test has no answer. What takes
+/// more than a look is put to `holds`.
 #[inline]
-pub(super) fn follow<'a>(env: &Env<'a>, section: &'a Section) -> Option<(&'a [u32], bool)> {
-    let attributes = |data| match data {
-        Data::Stored(record) => &record.attributes,
-        Data::Inline(_) | Data::Missing => &[][..],
-    };
-    let cell = |ent| match ent {
-        Ent::Slot(slot) => Cell::Entity(slot),
-        Ent::Foreign(_) => Cell::Absent,
-    };
-    // Nothing in them is to be dropped.
-    let roots = ManuallyDrop::new([cell(env.principal.0), cell(env.resource.0)]);
-    let request = Request { env, banks: [attributes(env.principal.1), attributes(env.resource.1), &*roots, &[]] };
-    let mut next = section.start;
+pub(super) fn follow<'s>(
+    looks: &Looks<'_>,
+    section: &'s Section,
+    holds: impl Fn(&'s Cond) -> Option<bool>,
+) -> Option<(&'s [u32], bool)> {
+    let attributes = looks.records.map(|record| record.map_or(&[][..], |record| &record.attributes));
+    let banks = [attributes[0], attributes[1], &looks.roots, &*section.constants];
+    let packed = |spot: Spot| banks.get(spot.bank())?.get(spot.at());
+    let holds = |cond: u8| holds(section.conds.get(usize::from(cond))?);
+    let mut at = section.start;
     loop {
-        let node = match next {
-            Next::Node(at) => section.nodes.get(usize::from(at))?,
-            Next::End(at) => {
-                let end = section.ends.get(usize::from(at))?;
-                let ranks = section.ranks.get(usize::from(end.first)..)?.get(..usize::from(end.count))?;
-                return Some((ranks, end.forbid));
-            }
-            Next::Unplanned => return None,
-        };
-        next = match node {
-            Node::Test { form, cond, yes, no } => {
-                // The most usual form apart from the others, so that it is foretold.
-                let look = match *form {
-                    Form::Same { a, b, fixed } => request.same(a, b, fixed),
-                    form => request.look(form),
-                };
-                let answer = match look {
-                    Some(answer) => answer,
-                    None => env.holds(section.conds.get(usize::from(*cond))?).ok()?,
-                };
-                if answer {
-                    *yes
-                } else {
-                    *no
+        at = match section.nodes.get(usize::from(at))? {
+            Node::Same { a, b, cond, yes, no } => {
+                let look = packed(*a).zip(packed(*b)).and_then(|(a, b)| a.is(*b));
+                match look.or_else(|| holds(*cond))? {
+                    true => *yes,
+                    false => *no,
                 }
             }
-            Node::Switch { of, first, count, other } => match request.own(*of) {
-                Some(Cell::Entity(slot)) if env.snapshot.is_alone(*slot) => {
-                    let way = (*slot < u32::from(*count)).then_some(usize::from(*first) + *slot as usize);
-                    way.map_or(Some(*other), |way| section.ways.get(way).copied())?
-                }
-                _ => return None,
+            Node::Test { form, cond, yes, no } => match looks.look(*form).or_else(|| holds(*cond))? {
+                true => *yes,
+                false => *no,
             },
+            Node::Switch { of, first, count, other } => {
+                let slot = looks.own(*of)?.slot().filter(|slot| looks.snapshot.is_alone(*slot))?;
+                let way = (slot < u32::from(*count)).then_some(usize::from(*first) + slot as usize);
+                way.map_or(Some(*other), |way| section.ways.get(way).copied())?
+            }
+            Node::End { first, count, forbid } => {
+                let ranks = section.ranks.get(usize::from(*first)..)?.get(..usize::from(*count))?;
+                return Some((ranks, *forbid));
+            }
         };
     }
 }
 
-/// A Boolean, beside which entities are their slots.
-const BOOLEAN: u64 = 1 << 32;
-
-impl Request<'_, '_> {
+impl<'e> Looks<'e> {
     #[inline]
-    fn own(&self, own: Own) -> Option<&Cell> {
-        let [principal, resource, ..] = self.banks;
-        match own.root {
-            Root::Principal => principal.get(usize::from(own.number)),
-            Root::Resource => resource.get(usize::from(own.number)),
+    fn record(&self, root: Root) -> Option<&'e Record> {
+        let [principal, resource] = self.records;
+        match root {
+            Root::Principal => principal,
+            Root::Resource => resource,
         }
     }
 
-    /// An entity or Boolean as a number; `none` for anything else.
     #[inline]
-    fn key(&self, spot: Spot, none: u64) -> u64 {
-        match self.banks.get(spot.bank()).and_then(|bank| bank.get(spot.at())) {
-            Some(Cell::Entity(slot)) => (*slot).into(),
-            Some(Cell::Bool(b)) => BOOLEAN | u64::from(*b),
-            _ => none,
-        }
+    fn own(&self, own: Own) -> Option<Packed> {
+        self.record(own.root)?.attributes.get(usize::from(own.number)).copied()
     }
 
-    /// Whether two are the same; none where they are not both entities or both Booleans.
-    #[inline]
-    fn same(&self, a: Spot, b: Spot, fixed: u16) -> Option<bool> {
-        let rights = [self.key(b, 3 << 32), fixed.into(), BOOLEAN | 1];
-        let said = if b.bank() == Spot::FIXED.bank() { 1 + b.at() } else { 0 };
-        let (left, right) = (self.key(a, 2 << 32), *rights.get(said)?);
-        ((left ^ right) >> 32 == 0).then_some(left == right)
-    }
-
-    /// What [`Env::holds`] gives for the condition; none where it takes more than a look, or is an error.
+    /// What [`super::env::Env::holds`] gives for the condition; none where it takes more than a look, or is an error.
     #[inline]
     fn look(&self, form: Form) -> Option<bool> {
         Some(match form {
-            Form::Same { a, b, fixed } => self.same(a, b, fixed)?,
-            Form::Has(own) => !matches!(self.own(own)?, Cell::Absent),
+            Form::Has(own) => !self.own(own)?.is_absent(),
+            Form::HasMore(root) => self.record(root)?.is_plain().then_some(false)?,
             Form::Equal(a, b) => self.place(a)? == self.place(b)?,
-            Form::Within(a, b) => self.env.within(Ent::Slot(self.place(a)?), Ent::Slot(self.place(b)?)),
-            Form::Among(own, place) => sorted_contains(self.own(own)?.entities()?, self.place(place)?),
-            Form::HasGiven(number) => !matches!(self.env.given(number)?, Given::Absent),
+            Form::Within(a, b) => self.within(self.place(a)?, self.place(b)?)?,
+            Form::Among(own, place) => match self.record(own.root)?.held(own.number)? {
+                Held::Entities(slots) => sorted_contains(slots, self.place(place)?),
+                _ => return None,
+            },
+            Form::HasGiven(number) => !matches!(self.given(number)?, Given::Absent),
             Form::Before(a, b, or_same) => {
                 let ((kind, a), (other, b)) = (self.order(a)?, self.order(b)?);
                 // Of two kinds there is no order, which is an error.
                 (kind == other).then_some(a < b || (or_same && a == b))?
             }
-            Form::Other => return None,
+            // The first is a node of its own.
+            Form::Same(..) | Form::Other => return None,
         })
     }
 
-    /// A number or an instant, and which it is.
     #[inline]
-    fn order(&self, place: Place) -> Option<(Ordered, i64)> {
+    fn given(&self, number: u8) -> Option<Given> {
+        self.given.get(usize::from(number)).copied()
+    }
+
+    /// Whether an entity is a group or belongs to it; none where that takes more than a look.
+    #[inline]
+    fn within(&self, slot: u32, group: u32) -> Option<bool> {
+        let above = || self.snapshot.record(slot).is_some_and(|record| sorted_contains(record.ancestors(), group));
+        (!self.joined).then(|| slot == group || above())
+    }
+
+    /// What two have an order by: of the same kind, and where in that.
+    #[inline]
+    fn order(&self, place: Place) -> Option<(u64, i64)> {
         match place {
-            Place::Own(own) => match self.own(own)? {
-                Cell::Long(n) => Some((Ordered::Number, *n)),
-                Cell::Datetime(ms) => Some((Ordered::Instant, *ms)),
-                _ => None,
-            },
-            Place::Given(number) => match self.env.given(number)? {
-                Given::Long(n) => Some((Ordered::Number, n)),
-                Given::Datetime(ms) => Some((Ordered::Instant, ms)),
+            Place::Own(own) => self.own(own)?.order(),
+            Place::Given(number) => match self.given(number)? {
+                Given::Long(n) => Some(Packed::long(n)),
+                Given::Datetime(ms) => Some(Packed::datetime(ms)),
                 _ => None,
             },
             Place::Root(_) | Place::Fixed(_) | Place::Literal(_) => None,
         }
     }
 
+    /// The slot of an entity.
     #[inline]
     fn place(&self, place: Place) -> Option<u32> {
         match place {
-            Place::Own(own) => match self.own(own)? {
-                Cell::Entity(slot) => Some(*slot),
-                _ => None,
-            },
-            Place::Root(root) => match self.env.root(root).0 {
-                Ent::Slot(slot) => Some(slot),
-                Ent::Foreign(_) => None,
-            },
+            Place::Own(own) => self.own(own)?.slot(),
+            Place::Root(root) => self.roots.get(root as usize)?.slot(),
             Place::Fixed(number) => Some(u32::from(number)),
-            Place::Literal(number) => Some(self.env.slot(Name::Literal(number.into()))),
-            Place::Given(number) => match self.env.given(number)? {
+            // INVARIANT: literals are those of the program, one slot for each.
+            Place::Literal(number) => self.literals.get(usize::from(number)).copied(),
+            Place::Given(number) => match self.given(number)? {
                 Given::Entity(slot) => Some(slot),
                 _ => None,
             },

@@ -85,7 +85,7 @@ impl<'a> Bulk<'a> {
                     Part::Instant(at) => Cell::Datetime(at.millis()),
                     Part::Other(value) => Cell::Other(Box::new((*value).clone())),
                     Part::Entity(place) => Cell::Entity(place.0),
-                    Part::Entities(places) => Cell::of_entities(sorted(places)),
+                    Part::Entities(places) => Cell::Entities(sorted(places).into()),
                 };
             }
         }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "sqlite")]
 pub(crate) mod bulk;
+mod cell;
 mod edit;
 mod error;
 mod load;

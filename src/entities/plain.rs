@@ -245,7 +245,7 @@ fn plain(
         Shape::Entity(target) => making.target(node, target).map(Cell::Entity),
         Shape::Entities(target) => {
             let places = node.items()?.map(|item| making.target(item, target));
-            Some(Cell::of_entities(distinct(places.collect::<Option<_>>()?)))
+            Some(Cell::Entities(distinct(places.collect::<Option<_>>()?).into()))
         }
         Shape::Other(of) => {
             let value = names.value(&node.json()?, Some(of), "", 0).ok()?;

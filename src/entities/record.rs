@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub(crate) use super::cell::{Cell, Held, Packed};
 use super::snapshot::Snapshot;
 use crate::bundle::layout::{generations, Layout, NOWHERE, NUMBERED};
 use crate::model::{Entity, EntityUid, Id, Timestamp, Value};
 
 /// What is known under an interned uid. All in one piece, so that a decision has one place to fetch; while it is made or
-/// changed, attributes are in a vector. What every decision reads stands together.
+/// changed, attributes are in a vector of cells. What every decision reads stands together.
 #[derive(Debug, Clone)]
 #[repr(C)]
-pub(crate) struct Record<C: ?Sized = [Cell]> {
+pub(crate) struct Record<C: ?Sized = [Packed]> {
     extra: Option<Box<Extra>>,
-    /// All ancestors, sorted, where there are more than the parents.
-    further: Option<Box<[u32]>>,
     /// Direct parents, sorted.
     pub(crate) parents: Box<[u32]>,
     pub(crate) id: Id,
@@ -38,57 +37,16 @@ pub(super) trait Slots {
     fn intern(&mut self, uid: &EntityUid) -> Option<u32>;
 }
 
-/// Tags, and attributes that the schema does not declare.
+/// What few entities have.
 #[derive(Debug, Clone, Default)]
 struct Extra {
+    /// All ancestors, sorted, where there are more than the parents.
+    ancestors: Option<Box<[u32]>>,
+    /// Attributes with numbers that do not fit eight bytes.
+    further: Box<[Cell]>,
+    /// Attributes that the schema does not declare.
     attributes: BTreeMap<Arc<str>, Cell>,
     tags: BTreeMap<Arc<str>, Cell>,
-}
-
-/// The value of an attribute or tag.
-#[derive(Debug, Clone)]
-pub(crate) enum Cell {
-    /// The entity does not have the attribute.
-    Absent,
-    Bool(bool),
-    Long(i64),
-    Entity(u32),
-    /// Milliseconds since 1970, as all instants here.
-    Datetime(i64),
-    Duration(i64),
-    Decimal(i64),
-    /// A set of so many entities only, sorted.
-    Few(u8, [u32; Cell::FEW]),
-    /// A larger one.
-    Entities(Box<Box<[u32]>>),
-    /// Any other value: text, set, record, address.
-    Other(Box<Value>),
-}
-
-impl Cell {
-    const FEW: usize = 3;
-
-    /// A set of these entities, sorted.
-    pub(super) fn of_entities(slots: Vec<u32>) -> Self {
-        let mut few = [0; Self::FEW];
-        match (few.get_mut(..slots.len()), u8::try_from(slots.len())) {
-            (Some(place), Ok(len)) => {
-                place.copy_from_slice(&slots);
-                Cell::Few(len, few)
-            }
-            _ => Cell::Entities(Box::new(slots.into_boxed_slice())),
-        }
-    }
-
-    /// The entities of a set of entities only, sorted.
-    #[inline]
-    pub(crate) fn entities(&self) -> Option<&[u32]> {
-        match self {
-            Cell::Few(len, slots) => slots.get(..usize::from(*len)),
-            Cell::Entities(slots) => Some(slots),
-            _ => None,
-        }
-    }
 }
 
 impl Record<Vec<Cell>> {
@@ -102,7 +60,6 @@ impl Record<Vec<Cell>> {
             id: id.clone(),
             attributes: Vec::new(),
             parents: Box::new([]),
-            further: None,
             extra: None,
         }
     }
@@ -120,13 +77,16 @@ impl Record<Vec<Cell>> {
         parents: Vec<u32>,
         tags: BTreeMap<Arc<str>, Cell>,
     ) -> Self {
-        let extra = (!tags.is_empty()).then(|| Box::new(Extra { attributes: BTreeMap::new(), tags }));
+        let extra = (!tags.is_empty()).then(|| Box::new(Extra { tags, ..Extra::default() }));
         let (stored, parents) = (true, parents.into_boxed_slice());
         Self { stored, parents, extra, attributes, ..Self::new_named(type_id, id) }
     }
 
     pub(super) fn with_ancestors(mut self, ancestors: Vec<u32>) -> Self {
-        self.further = (*ancestors != *self.parents).then(|| ancestors.into_boxed_slice());
+        let own = (*ancestors != *self.parents).then(|| ancestors.into_boxed_slice());
+        if own.is_some() || self.extra.is_some() {
+            self.extra.get_or_insert_default().ancestors = own;
+        }
         self
     }
 
@@ -157,10 +117,14 @@ impl Record<Vec<Cell>> {
 
     /// With room for `N` attributes, those beyond its own absent.
     fn sized<const N: usize>(self) -> Arc<Record> {
-        let Self { generation, type_id, stored, pinned, id, parents, further, extra, attributes } = self;
-        let mut cells = attributes.into_iter();
-        let attributes: [Cell; N] = std::array::from_fn(|_| cells.next().unwrap_or(Cell::Absent));
-        Arc::new(Record { generation, type_id, stored, pinned, id, parents, further, extra, attributes })
+        let Self { generation, type_id, stored, pinned, id, parents, mut extra, attributes } = self;
+        let (mut cells, mut further) = (attributes.into_iter(), Vec::new());
+        let attributes: [Packed; N] =
+            std::array::from_fn(|_| cells.next().map_or(Packed::ABSENT, |cell| Packed::new(cell, &mut further)));
+        if !further.is_empty() {
+            extra.get_or_insert_default().further = further.into();
+        }
+        Arc::new(Record { generation, type_id, stored, pinned, id, parents, extra, attributes })
     }
 }
 
@@ -168,7 +132,11 @@ impl Record {
     /// All ancestors, sorted.
     #[inline]
     pub(crate) fn ancestors(&self) -> &[u32] {
-        self.further.as_deref().unwrap_or(&self.parents)
+        self.extra.as_ref().and_then(|extra| extra.ancestors.as_deref()).unwrap_or(&self.parents)
+    }
+
+    fn further(&self) -> &[Cell] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.further)
     }
 
     /// Puts slots where there were numbers of a list of slots.
@@ -178,11 +146,16 @@ impl Record {
             numbers.iter_mut().for_each(slot);
             numbers.sort_unstable();
         };
-        let extra = self.extra.iter_mut().flat_map(|e| e.attributes.values_mut().chain(e.tags.values_mut()));
-        for cell in self.attributes.iter_mut().chain(extra) {
+        for packed in &mut self.attributes {
+            if let Some(mut number) = packed.slot() {
+                slot(&mut number);
+                *packed = Packed::entity(number);
+            }
+        }
+        let extra = self.extra.iter_mut();
+        for cell in extra.flat_map(|e| e.attributes.values_mut().chain(e.tags.values_mut()).chain(&mut e.further)) {
             match cell {
                 Cell::Entity(number) => slot(number),
-                Cell::Few(len, numbers) => all(numbers.get_mut(..usize::from(*len)).unwrap_or_default()),
                 Cell::Entities(numbers) => all(numbers),
                 _ => {}
             }
@@ -192,6 +165,7 @@ impl Record {
 
     /// A copy that can be changed.
     pub(super) fn copy(&self) -> Record<Vec<Cell>> {
+        let further = self.further();
         Record {
             generation: self.generation,
             type_id: self.type_id,
@@ -199,24 +173,35 @@ impl Record {
             pinned: self.pinned,
             id: self.id.clone(),
             parents: self.parents.clone(),
-            further: self.further.clone(),
             extra: self.extra.clone(),
-            attributes: self.attributes.to_vec(),
+            attributes: self.attributes.iter().map(|packed| packed.held(further).to_cell()).collect(),
         }
     }
 
-    /// The attribute with this number in the type's layout, else by this name.
+    /// What is in the attribute with this number in the type's layout, else by this name; none where it is absent.
     #[inline]
-    pub(crate) fn attribute(&self, number: u16, name: &str) -> Option<&Cell> {
+    pub(crate) fn attribute(&self, number: u16, name: &str) -> Option<Held<'_>> {
         match self.attributes.get(usize::from(number)) {
-            Some(Cell::Absent) => None,
-            Some(cell) => Some(cell),
-            None => self.extra.as_ref().and_then(|e| e.attributes.get(name)),
+            Some(packed) if packed.is_absent() => None,
+            Some(packed) => Some(packed.held(self.further())),
+            None => self.extra.as_ref().and_then(|e| e.attributes.get(name)).map(Cell::held),
         }
     }
 
-    pub(crate) fn tag(&self, name: &str) -> Option<&Cell> {
-        self.extra.as_ref().and_then(|e| e.tags.get(name))
+    /// What is in the attribute with this number.
+    #[inline]
+    pub(crate) fn held(&self, number: u8) -> Option<Held<'_>> {
+        self.attributes.get(usize::from(number)).map(|packed| packed.held(self.further()))
+    }
+
+    /// Whether it has no attributes but those with numbers.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.extra.as_ref().is_none_or(|extra| extra.attributes.is_empty())
+    }
+
+    pub(crate) fn tag(&self, name: &str) -> Option<Held<'_>> {
+        self.extra.as_ref().and_then(|e| e.tags.get(name)).map(Cell::held)
     }
 }
 
@@ -258,7 +243,6 @@ pub(super) fn encode(
         id: old.id.clone(),
         attributes,
         parents: parents.into_boxed_slice(),
-        further: None,
         extra: (!plain).then(|| Box::new(extra)),
     })
 }
@@ -285,7 +269,7 @@ pub(super) fn cell(slots: &mut impl Slots, value: &Value, references: &mut Vec<u
                 }
             }
             all.sort_unstable();
-            Cell::of_entities(all)
+            Cell::Entities(all.into())
         }
         other => {
             let mut known = Some(());
@@ -298,39 +282,39 @@ pub(super) fn cell(slots: &mut impl Slots, value: &Value, references: &mut Vec<u
 
 /// The slots that a record's attributes and tags refer to, each as often as it is.
 pub(super) fn references(slots: &impl Slots, record: &Record, out: &mut Vec<u32>) {
-    for (_, cell) in cells(record) {
-        match cell {
-            Cell::Entity(slot) => out.push(*slot),
-            Cell::Few(..) | Cell::Entities(_) => out.extend(cell.entities().unwrap_or_default()),
-            Cell::Other(value) => value.for_each_entity(&mut |uid| out.extend(slots.find(uid))),
+    for (_, held) in cells(record) {
+        match held {
+            Held::Entity(slot) => out.push(slot),
+            Held::Entities(all) => out.extend(all),
+            Held::Other(value) => value.for_each_entity(&mut |uid| out.extend(slots.find(uid))),
             _ => {}
         }
     }
 }
 
-/// All cells of a record, with the names of those that are not in the layout.
-fn cells(record: &Record) -> impl Iterator<Item = (Option<&Arc<str>>, &Cell)> {
-    let own = record.attributes.iter().map(|cell| (None, cell));
+/// What is in all cells of a record, with the names of those that are not in the layout.
+fn cells(record: &Record) -> impl Iterator<Item = (Option<&Arc<str>>, Held<'_>)> {
+    let own = record.attributes.iter().map(|packed| (None, packed.held(record.further())));
     let more = record.extra.iter().flat_map(|e| e.attributes.iter().chain(&e.tags));
-    own.chain(more.map(|(name, cell)| (Some(name), cell)))
+    own.chain(more.map(|(name, cell)| (Some(name), cell.held())))
 }
 
 /// The attributes and tags of a record that refer to `slot`, by name.
 pub(super) fn names_of_references(snapshot: &Snapshot, record: &Record, slot: u32) -> Vec<String> {
     let layout = snapshot.layout().attributes(record.type_id);
-    let refers = |cell: &Cell| match cell {
-        Cell::Entity(s) => *s == slot,
-        Cell::Few(..) | Cell::Entities(_) => cell.entities().is_some_and(|slots| slots.contains(&slot)),
-        Cell::Other(value) => {
+    let refers = |held: Held<'_>| match held {
+        Held::Entity(own) => own == slot,
+        Held::Entities(slots) => slots.contains(&slot),
+        Held::Other(value) => {
             let mut found = false;
             value.for_each_entity(&mut |uid| found |= snapshot.find(uid) == Some(slot));
             found
         }
         _ => false,
     };
-    let named = |(i, (name, cell)): (usize, (Option<&Arc<str>>, &Cell))| {
+    let named = |(i, (name, held)): (usize, (Option<&Arc<str>>, Held<'_>))| {
         let name = name.or_else(|| layout.get(i)).map(ToString::to_string).unwrap_or_default();
-        refers(cell).then_some(name)
+        refers(held).then_some(name)
     };
     cells(record).enumerate().filter_map(named).collect()
 }
@@ -339,19 +323,19 @@ pub(super) fn names_of_references(snapshot: &Snapshot, record: &Record, slot: u3
 pub(super) fn decode(snapshot: &Snapshot, slot: u32, record: &Record) -> Entity {
     let mut entity = Entity::new(snapshot.uid_of(slot, record));
     let names = snapshot.layout().attributes(record.type_id);
-    for (name, cell) in names.iter().zip(&record.attributes) {
-        if let Some(value) = value(snapshot, cell) {
+    for (name, packed) in names.iter().zip(&record.attributes) {
+        if let Some(value) = value(snapshot, packed.held(record.further())) {
             entity = entity.with(name, value);
         }
     }
     if let Some(extra) = &record.extra {
         for (name, cell) in &extra.attributes {
-            if let Some(value) = value(snapshot, cell) {
+            if let Some(value) = value(snapshot, cell.held()) {
                 entity = entity.with(name, value);
             }
         }
         for (name, cell) in &extra.tags {
-            if let Some(value) = value(snapshot, cell) {
+            if let Some(value) = value(snapshot, cell.held()) {
                 entity = entity.with_tag(name, value);
             }
         }
@@ -360,20 +344,18 @@ pub(super) fn decode(snapshot: &Snapshot, slot: u32, record: &Record) -> Entity 
 }
 
 /// The value in a cell; none where the attribute is absent.
-pub(crate) fn value(snapshot: &Snapshot, cell: &Cell) -> Option<Value> {
-    let entity = |slot: &u32| snapshot.uid(*slot).map(Value::Entity);
-    Some(match cell {
-        Cell::Absent => return None,
-        Cell::Bool(b) => Value::Bool(*b),
-        Cell::Long(n) => Value::Long(*n),
-        Cell::Entity(slot) => entity(slot)?,
-        Cell::Datetime(ms) => Value::Datetime(Timestamp::any(*ms)),
-        Cell::Duration(ms) => Value::Duration(*ms),
-        Cell::Decimal(n) => Value::Decimal(*n),
-        Cell::Few(..) | Cell::Entities(_) => {
-            Value::Set(cell.entities().unwrap_or_default().iter().filter_map(entity).collect())
-        }
-        Cell::Other(value) => (**value).clone(),
+pub(crate) fn value(snapshot: &Snapshot, held: Held<'_>) -> Option<Value> {
+    let entity = |slot: u32| snapshot.uid(slot).map(Value::Entity);
+    Some(match held {
+        Held::Absent => return None,
+        Held::Bool(b) => Value::Bool(b),
+        Held::Long(n) => Value::Long(n),
+        Held::Entity(slot) => entity(slot)?,
+        Held::Datetime(ms) => Value::Datetime(Timestamp::any(ms)),
+        Held::Duration(ms) => Value::Duration(ms),
+        Held::Decimal(n) => Value::Decimal(n),
+        Held::Entities(slots) => Value::Set(slots.iter().copied().filter_map(entity).collect()),
+        Held::Other(value) => value.clone(),
     })
 }
 

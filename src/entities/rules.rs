@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::record::{Cell, Record};
+use super::record::{Held, Record};
 use super::snapshot::Snapshot;
 use crate::bundle::layout::NOWHERE;
 use crate::bundle::types::Misfit;
@@ -74,12 +74,12 @@ impl<'a> Subject<'a> {
             let mut names = ATTRIBUTES.into_iter();
             numbers.map(|number| record.attribute(number, names.next().unwrap_or_default()))
         };
-        let slot = |cell: Option<&Cell>| match cell {
-            Some(Cell::Entity(slot)) => Some(*slot),
+        let slot = |held: Option<Held<'_>>| match held {
+            Some(Held::Entity(slot)) => Some(slot),
             _ => None,
         };
-        let instant = |cell: Option<&Cell>| match cell {
-            Some(Cell::Datetime(ms)) => Some(*ms),
+        let instant = |held: Option<Held<'_>>| match held {
+            Some(Held::Datetime(ms)) => Some(ms),
             _ => None,
         };
         Self {
@@ -89,7 +89,7 @@ impl<'a> Subject<'a> {
             project: slot(project),
             has_role: role.is_some(),
             period: match period {
-                Some(Cell::Other(value)) => ends(value),
+                Some(Held::Other(value)) => ends(value),
                 _ => None,
             },
             active_from: instant(from),

@@ -236,11 +236,14 @@ impl Decision {
     }
 
     /// Makes this a denial with nothing else in it, keeping its buffers.
+    #[inline]
     pub(crate) fn reset(&mut self, revision: Revision, names: &Arc<Names>) {
         self.allowed = false;
         self.indeterminate = false;
         self.determining.clear();
-        self.errors.clear();
+        if !self.errors.is_empty() {
+            self.errors.clear();
+        }
         self.revision = revision;
         // A count that all threads would change is left alone where it can be.
         if !self.names.as_ref().is_some_and(|own| Arc::ptr_eq(own, names)) {
