@@ -29,11 +29,14 @@ pub enum StoreError {
     #[error("the directory is damaged: {0}")]
     Damaged(String),
     /// The file or the disk cannot be written to.
-    #[error("the directory cannot be written to: it is read-only")]
+    #[error("the directory cannot be written to: its file and its folder must both be writable")]
     ReadOnly,
     /// The disk is full.
-    #[error("the directory cannot be written to: the disk is full")]
+    #[error("the directory cannot be written to: the disk is full; make room on it and try again")]
     Full,
+    /// The disk, or a limit on it, does not let the file be read or written.
+    #[error("the disk fails the directory; nothing is lost that was done before: {0}")]
+    Disk(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Another process held the directory for too long.
     #[error("the directory is busy")]
     Busy,

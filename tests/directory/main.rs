@@ -7,6 +7,8 @@ mod campaigns;
 mod cli;
 mod commands;
 mod contract;
+#[cfg(all(feature = "cli", unix))]
+mod disk;
 mod examples;
 mod follow;
 mod hostile;

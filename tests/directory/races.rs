@@ -6,8 +6,12 @@ use crate::campaigns::races::{self, By, RACES};
 use crate::campaigns::{child, crashes, staleness, Launch, ROLE};
 
 /// Runs a test that begins other processes. These are this program with this one test, which a variable tells what to do.
-fn with_processes(test: &str, run: impl FnOnce(Launch<'_>)) {
+pub fn with_processes(test: &str, run: impl FnOnce(Launch<'_>)) {
     if let Ok(role) = std::env::var(ROLE) {
+        #[cfg(all(feature = "cli", unix))]
+        if let ["disk", path, owner, member, organization] = role.lines().collect::<Vec<_>>()[..] {
+            return crate::disk::child(path, owner, member, organization);
+        }
         return child(&role);
     }
     run(&|| {

@@ -1,7 +1,7 @@
 //! `bailiwick directory`: the directory's file, its commands and what it shows.
 
 use std::io::{BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -276,9 +276,21 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> std::io::Result<u8> {
                 error,
                 DirectoryError::Denied(_) | DirectoryError::Refused(_) | DirectoryError::Link | DirectoryError::Login
             );
-            unusable(&error);
+            match (&args.directory, &error) {
+                (Some(path), DirectoryError::Store(error)) => unusable(&of_file(path, error)),
+                _ => unusable(&error),
+            };
             Ok(if refused { 1 } else { 2 })
         }
+    }
+}
+
+/// An error of the directory's file, named.
+pub(crate) fn of_file(path: &Path, error: &StoreError) -> String {
+    use StoreError::{Exists, Foreign, Newer, NotFound, Refused};
+    match error {
+        Exists(_) | Foreign(_) | Newer { .. } | NotFound(_) | Refused(_) => error.to_string(),
+        error => format!("`{}`: {error}", path.display()),
     }
 }
 

@@ -45,7 +45,7 @@ impl Inputs {
         let fit = |snapshot| Ok(builder.snapshot(snapshot).map_err(|e: EntityError| e.to_string())?.build());
         let Some(path) = &self.entities else {
             let path = self.directory.as_deref().unwrap_or(Path::new(""));
-            let snapshot = Sqlite::open(path).map_err(|e| e.to_string()).and_then(|store| {
+            let snapshot = Sqlite::open(path).map_err(|e| crate::directory::of_file(path, &e)).and_then(|store| {
                 bailiwick::loader::snapshot(bundle, &store).map_err(|e| format!("`{}`: {e}", path.display()))
             });
             return fit(snapshot?);

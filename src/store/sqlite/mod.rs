@@ -3,6 +3,9 @@
 mod read;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,13 +66,30 @@ impl Sqlite {
     /// Makes a new file. `epoch` tells the store from others; `epoch` of 63 bits.
     ///
     /// # Errors
-    /// When there is a file already, or it cannot be written.
+    /// When there is a file already, or it cannot be written: then none is left behind.
     pub fn create(path: &Path, epoch: u64) -> Result<Self, StoreError> {
-        match std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(_) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return Err(StoreError::Exists(path.into())),
-            Err(e) => return Err(StoreError::Other(Box::new(e))),
+        use std::io::ErrorKind;
+        if let Err(error) = std::fs::OpenOptions::new().write(true).create_new(true).open(path) {
+            return Err(match error.kind() {
+                ErrorKind::AlreadyExists => StoreError::Exists(path.into()),
+                ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly,
+                ErrorKind::StorageFull => StoreError::Full,
+                _ => StoreError::Other(Box::new(error)),
+            });
         }
+        let made = Self::fill(path, epoch);
+        if made.is_err() {
+            for end in ["", "-wal", "-shm"] {
+                let mut file = path.as_os_str().to_owned();
+                file.push(end);
+                // It was made here; where it cannot be removed the error of making it says enough.
+                let _ = std::fs::remove_file(file);
+            }
+        }
+        made
+    }
+
+    fn fill(path: &Path, epoch: u64) -> Result<Self, StoreError> {
         let connection = connect(path)?;
         connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
         let store = Self::of(path, connection);
@@ -235,6 +255,7 @@ fn failed(error: rusqlite::Error) -> StoreError {
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy,
         Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::SystemIoFailure) => StoreError::Disk(Box::new(error)),
         Some(ErrorCode::ReadOnly) => StoreError::ReadOnly,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged(error.to_string()),
         _ => StoreError::Other(Box::new(error)),
