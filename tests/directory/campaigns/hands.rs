@@ -1,6 +1,7 @@
 //! Two that act at once: threads of one process on one directory, or two processes on one file.
 
 use std::sync::Barrier;
+use std::time::{Duration, Instant};
 
 use bailiwick::directory::{Actor, Command, DirectoryError, Secret};
 use bailiwick::grc::Role;
@@ -11,6 +12,8 @@ use crate::world::World;
 /// A command for one of the two.
 pub struct Order {
     pub key: String,
+    /// How many microseconds later than the other's it may begin.
+    pub after: u64,
     pub actor: Actor,
     pub command: Command,
 }
@@ -87,6 +90,11 @@ pub fn child(path: &str) {
 }
 
 fn carry_out(world: &World, order: &Order) -> Answer {
+    // A sleeping thread wakes up too late for such times.
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_micros(order.after) {
+        std::hint::spin_loop();
+    }
     match world.directory.run(&order.actor, &order.key, &order.command) {
         Ok(outcome) => {
             let link = outcome.invitation().map(|id| world.outbox.newest(id));
@@ -120,13 +128,13 @@ fn written(order: &Order) -> String {
         Command::ChangeRole { member, role } => format!("{member} {}", role.id()),
         other => panic!("{other:?} is in no race"),
     };
-    format!("{} {actor} {} {rest}", order.key, order.command.name())
+    format!("{} {} {actor} {} {rest}", order.key, order.after, order.command.name())
 }
 
 fn read(line: &str) -> Order {
     let words: Vec<&str> = line.split(' ').collect();
     let id = |text: &str| text.parse().unwrap();
-    let command = match words[2..] {
+    let command = match words[3..] {
         ["assignContributorSeat", member] => Command::AssignContributorSeat { member: id(member) },
         ["deactivateMember", member] => Command::DeactivateMember { member: id(member) },
         ["reactivateMember", member] => Command::ReactivateMember { member: id(member) },
@@ -136,11 +144,11 @@ fn read(line: &str) -> Order {
         ["changeRole", member, role] => Command::ChangeRole { member: id(member), role: Role::from_id(role).unwrap() },
         _ => panic!("`{line}` is no command of a race"),
     };
-    let actor = match words[1] {
+    let actor = match words[2] {
         "bearer" => Actor::Bearer,
         member => Actor::Member(id(member)),
     };
-    Order { key: words[0].to_owned(), actor, command }
+    Order { key: words[0].to_owned(), after: words[1].parse().unwrap(), actor, command }
 }
 
 fn answered(line: &str) -> Answer {

@@ -50,6 +50,9 @@ pub const RACES: [Race; 7] = [
     Race { name: "accept against reactivating the same address", round: reactivate },
 ];
 
+/// How many microseconds later one may begin: about as long as a command takes.
+const LATEST: u64 = 300;
+
 /// How many rounds run on one directory: its journal is verified after each.
 const ROUNDS_OF_ONE: usize = 50;
 
@@ -92,7 +95,7 @@ fn holds(what: bool, told: impl FnOnce() -> String) -> Result<(), String> {
     }
 }
 
-/// Lets both act, in an order that changes from round to round. No answer is an error, and every command that was
+/// Lets both act, in an order that changes from round to round, one a little later than the other. No answer is an error, and every command that was
 /// carried out is one revision.
 fn raced(
     hands: &mut dyn Hands,
@@ -103,8 +106,10 @@ fn raced(
 ) -> Result<[Answer; 2], String> {
     let number = || acme.world.store.read().unwrap().head().unwrap().number;
     let before = number();
-    let order = |who: usize, (actor, command): (&Actor, Command)| Order {
+    let mut random = fastrand::Rng::with_seed(round as u64);
+    let mut order = |who: usize, (actor, command): (&Actor, Command)| Order {
         key: format!("race-{round}-{who}"),
+        after: random.u64(0..=LATEST),
         actor: actor.clone(),
         command,
     };
