@@ -8,7 +8,7 @@ use crate::entities::bulk::{self, Bulk, Part, Place};
 use crate::entities::{Changes, EntityError, Snapshot};
 use crate::model::grc::Role;
 use crate::model::{Entity, EntityUid, Value};
-use crate::store::{AuditorStatus, Id, Kind, Period, Reading, Row, Store, StoreError, Target};
+use crate::store::{AuditorStatus, Head, Id, Kind, Period, Reading, Row, Store, StoreError, Target};
 
 /// Why entities could not be made of rows.
 #[derive(Debug, thiserror::Error)]
@@ -214,25 +214,28 @@ impl<'a> Quick<'a> {
     }
 }
 
-/// The state brought to the store's newest revision; the state itself where it is there already.
-pub(crate) fn follow(state: &Linked, tx: &mut dyn Reading) -> Result<Linked, LoadError> {
-    let (snapshot, head) = (state.snapshot(), tx.head()?.revision());
-    if snapshot.revision() == head {
+/// The state, of which the store's head was `known`, brought to the store's newest revision; the state itself where it
+/// is there already.
+pub(crate) fn follow(state: &Linked, known: &Head, tx: &mut dyn Reading) -> Result<Linked, LoadError> {
+    let head = tx.head()?;
+    if *known == head {
         return Ok(state.clone());
     }
-    let changed = match snapshot.revision().epoch == head.epoch {
-        true => tx.changes_since(snapshot.revision().number)?,
+    let changed = match leads_on(known, &head, tx)? {
+        true => tx.changes_since(known.number)?,
         false => None,
     };
     match changed {
-        Some(changed) => Ok(state.with_changed(apply(state, tx, &changed)?.at(head))),
-        None => reload(state, tx),
+        Some(changed) => Ok(state.with_changed(apply(state, tx, &changed)?.at(head.revision()))),
+        None => Ok(Linked::new(state.bundle().clone(), load(state.bundle(), tx)?)?),
     }
 }
 
-/// The state with all entities loaded anew.
-pub(crate) fn reload(state: &Linked, tx: &mut dyn Reading) -> Result<Linked, LoadError> {
-    Ok(Linked::new(state.bundle().clone(), load(state.bundle(), tx)?)?)
+/// Whether what happened since `known` led to `head`: the journal's hash at that revision must be the same. Numbers are
+/// not enough: a copy of the file that was put in its place may have gone on from an older revision.
+fn leads_on(known: &Head, head: &Head, tx: &mut dyn Reading) -> Result<bool, StoreError> {
+    Ok(known.epoch == head.epoch
+        && (known.number == 0 || tx.entries(known.number)?.last().is_some_and(|last| last.hash == known.chain)))
 }
 
 /// The state's entities with what rows now are in the place of what they were.

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
 use super::DirectoryError;
 use crate::authorizer::{Authorizer, Freshness};
 use crate::engine::Linked;
 use crate::loader;
 use crate::model::{DecisionError, ErrorCode, Revision};
 use crate::publication::Turn;
-use crate::store::{Reading, Store};
+use crate::store::{Head, Reading, Store};
 
 /// What gives the time that has passed since some beginning: it never goes back, whatever the clock is set to.
 pub(super) type Ticks = dyn Fn() -> Duration + Send + Sync;
@@ -42,6 +44,8 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) authorizer: Authorizer,
     fresh: Arc<Fresh>,
+    /// The store's head of which the authorizer's state is. It is set as the state is replaced, just before.
+    pub(super) known: ArcSwap<Head>,
     /// From a command's first read until its changes are in the authorizer: a process's commands come one after the
     /// other anyway.
     pub(super) writing: Turn,
@@ -101,9 +105,9 @@ impl Freshness for Fresh {
 impl Shared {
     const CHANGING: u32 = 0;
 
-    pub(super) fn new(store: Arc<dyn Store>, authorizer: Authorizer, fresh: Arc<Fresh>) -> Arc<Self> {
-        let process = AtomicU32::new(std::process::id());
-        let shared = Arc::new(Self { store, authorizer, fresh, writing: Turn::new(), process });
+    pub(super) fn new(store: Arc<dyn Store>, authorizer: Authorizer, known: Head, fresh: Arc<Fresh>) -> Arc<Self> {
+        let (known, process) = (ArcSwap::from_pointee(known), AtomicU32::new(std::process::id()));
+        let shared = Arc::new(Self { store, authorizer, fresh, known, writing: Turn::new(), process });
         // The cell is filled here only.
         let _ = shared.fresh.shared.set(Arc::downgrade(&shared));
         shared.begin_to_look();
@@ -149,31 +153,42 @@ impl Shared {
         Ok(state.snapshot().revision())
     }
 
+    /// Brings the authorizer to the revision of a transaction that writes.
+    pub(super) fn follow(&self, tx: &mut dyn Reading) -> Result<Arc<Linked>, DirectoryError> {
+        let head = tx.head()?;
+        self.authorizer.replace_state(|state| {
+            let next = loader::follow(state, &self.known.load(), tx)?;
+            self.known.store(Arc::new(head));
+            Ok(next)
+        })
+    }
+
     /// Begins to read, with the state of exactly the revision that is read.
     pub(super) fn reading(&self) -> Result<(Box<dyn Reading + '_>, Arc<Linked>), DirectoryError> {
         loop {
-            // Of a revision that is committed: what is read after it is as new, or the file is another.
-            let known = self.authorizer.state().snapshot().revision();
+            // Of a revision that is committed: what is read after it leads on from it, or the file is another.
+            let known = self.known.load_full();
             let mut tx = self.store.read()?;
-            let head = tx.head()?.revision();
-            if known == head {
+            let head = tx.head()?;
+            if *known == head {
                 let state = Arc::clone(&self.authorizer.state());
-                if state.snapshot().revision() == head {
+                if state.snapshot().revision() == head.revision() {
                     return Ok((tx, state));
                 }
                 continue;
             }
-            let went_back = known.epoch == head.epoch && known.number > head.number;
+            let mut followed = false;
             let state = self.authorizer.replace_state(|state| {
-                let own = state.snapshot().revision();
-                match own.epoch == head.epoch && own.number > head.number {
-                    // The file is an older one now, or a command was committed in between.
-                    true if went_back => loader::reload(state, &mut *tx),
-                    true => Ok(state.clone()),
-                    false => loader::follow(state, &mut *tx),
+                // Otherwise another thread was faster, perhaps with a newer revision than this one reads.
+                followed = **self.known.load() == *known;
+                if !followed {
+                    return Ok(state.clone());
                 }
+                let next = loader::follow(state, &known, &mut *tx)?;
+                self.known.store(Arc::new(head));
+                Ok::<_, DirectoryError>(next)
             })?;
-            if state.snapshot().revision() == head {
+            if followed {
                 return Ok((tx, state));
             }
         }

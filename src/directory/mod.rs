@@ -35,7 +35,7 @@ use crate::engine::Linked;
 use crate::entities::{EntityError, Snapshot};
 use crate::loader;
 use crate::model::{Decision, Request, Revision, Timestamp};
-use crate::store::{sha256, verify, Changed, Email, Fault, Hash, Id, Reading, Recorded, Store, StoreError};
+use crate::store::{sha256, verify, Changed, Email, Fault, Hash, Head, Id, Reading, Recorded, Store, StoreError};
 
 /// A link that is to be sent.
 #[derive(Debug)]
@@ -175,11 +175,14 @@ impl Builder {
     /// # Errors
     /// When the store cannot be read, or what it holds breaks a rule of the entities.
     pub fn open(self, store: Arc<dyn Store>) -> Result<Directory, DirectoryError> {
-        let snapshot = loader::load(&self.bundle, &mut *store.read()?)?;
+        let (snapshot, head) = {
+            let mut tx = store.read()?;
+            (loader::load(&self.bundle, &mut *tx)?, tx.head()?)
+        };
         let fresh = Arc::new(Fresh::new(self.ticks, self.max_staleness, self.look_every));
         let builder = Authorizer::builder().bundle(self.bundle).clock(self.clock).freshness(fresh.clone());
         let (sender, random, invitation_life) = (self.sender, self.random, self.invitation_life);
-        let shared = Shared::new(store, builder.snapshot(snapshot)?.build(), fresh);
+        let shared = Shared::new(store, builder.snapshot(snapshot)?.build(), head, fresh);
         // Loading took its time.
         shared.look()?;
         Ok(Directory { shared, sender, random, invitation_life })
@@ -251,7 +254,7 @@ impl Directory {
         now: Timestamp,
     ) -> Result<(Outcome, Option<Sending>), DirectoryError> {
         let mut tx = self.shared.store.write()?;
-        let state = self.shared.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
+        let state = self.shared.follow(&mut *tx)?;
         if let Some(recorded) = tx.outcome(key)? {
             return Ok((replay(tx.head()?.epoch, actor, key, command, &recorded)?, None));
         }
@@ -264,22 +267,24 @@ impl Directory {
         // Before the commit: rows that break a rule of the entities are refused with everything else.
         let snapshot = loader::apply(&state, &mut *tx, &changed)?.at(head.revision());
         tx.commit()?;
-        self.publish(&state, snapshot);
+        self.publish(&state, snapshot, head);
         let (revision, delivery) = (head.revision(), Delivery::None);
         Ok((Outcome { revision, done, delivery, replayed: false }, sending))
     }
 
-    fn publish(&self, state: &Linked, snapshot: Snapshot) {
+    fn publish(&self, state: &Linked, snapshot: Snapshot, head: Head) {
         let published = self.shared.authorizer.replace_state(|now| {
             let own = now.snapshot().revision();
-            if own == state.snapshot().revision() && now.bundle().version() == state.bundle().version() {
-                Ok::<_, EntityError>(now.with_changed(snapshot))
+            let next = if own == state.snapshot().revision() && now.bundle().version() == state.bundle().version() {
+                now.with_changed(snapshot)
             } else if own >= snapshot.revision() {
                 // A reader was faster.
-                Ok(now.clone())
+                return Ok(now.clone());
             } else {
-                Linked::new(now.bundle().clone(), snapshot)
-            }
+                Linked::new(now.bundle().clone(), snapshot)?
+            };
+            self.shared.known.store(Arc::new(head));
+            Ok::<_, EntityError>(next)
         });
         // Only entities that do not fit a bundle that came in between; the next command or refresh says so.
         drop(published);

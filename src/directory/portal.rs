@@ -106,7 +106,7 @@ impl Directory {
         let actor = Actor::Bearer;
         let command = Command::LogIn { auditor };
         let mut tx = self.shared.store.write()?;
-        let state = self.shared.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
+        let state = self.shared.follow(&mut *tx)?;
         let mut work = Work::new(self, tx, &state, &actor, &command, now);
         let old = work.auditor(auditor)?;
         // What was compared with must still be the password: a new one, a lock or a revocation may have come.
@@ -123,7 +123,7 @@ impl Directory {
         let head = tx.append(&entries, Changed::Rows(&changed))?;
         let snapshot = loader::apply(&state, &mut *tx, &changed)?.at(head.revision());
         tx.commit()?;
-        self.publish(&state, snapshot);
+        self.publish(&state, snapshot, head);
         let (token, expires_at) = session.ok_or(DirectoryError::Login)?;
         Ok(OpenedSession { token, expires_at, revision: head.revision() })
     }

@@ -48,7 +48,7 @@ impl Directory {
 
     fn fill(&self, mut rows: impl BufRead, now: Timestamp) -> Result<(usize, Revision), DirectoryError> {
         let mut tx = self.shared.store.write()?;
-        let state = self.shared.authorizer.replace_state(|state| loader::follow(state, &mut *tx))?;
+        let state = self.shared.follow(&mut *tx)?;
         if tx.head()?.number > 0 {
             return Err(Refusal::new(Rule::State, "the directory is not empty").into());
         }
@@ -81,7 +81,7 @@ impl Directory {
         let head = tx.append(&[entry], Changed::Everything)?;
         let snapshot = loader::load(state.bundle(), &mut *tx)?;
         tx.commit()?;
-        self.publish(&state, snapshot);
+        self.publish(&state, snapshot, head);
         Ok((count, head.revision()))
     }
 }

@@ -274,6 +274,11 @@ impl Reading for Tx<'_> {
     ) -> Result<(), StoreError> {
         self.state.journal.iter().filter(|l| filter.passes(&l.entry)).try_for_each(|logged| visit(logged.clone()))
     }
+
+    fn entries(&mut self, number: u64) -> Result<Vec<Logged>, StoreError> {
+        let from = self.state.journal.partition_point(|logged| logged.number < number);
+        Ok(self.state.journal.iter().skip(from).take_while(|logged| logged.number == number).cloned().collect())
+    }
 }
 
 impl Writing for Tx<'_> {

@@ -117,6 +117,12 @@ pub trait Reading {
         filter: &Filter,
         visit: &mut dyn FnMut(Logged) -> Result<(), StoreError>,
     ) -> Result<(), StoreError>;
+
+    /// The journal's entries of one revision, in their order.
+    ///
+    /// # Errors
+    /// See [`Reading`].
+    fn entries(&mut self, number: u64) -> Result<Vec<Logged>, StoreError>;
 }
 
 /// A transaction that reads and writes.

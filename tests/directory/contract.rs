@@ -499,6 +499,29 @@ fn revisions_have_no_gap_and_the_journal_is_read_by_every_filter() {
 }
 
 #[test]
+fn the_entries_of_a_revision_are_told_in_their_order() {
+    on_both(|store| {
+        let mut heads = Vec::new();
+        for of in [&[entry(1)][..], &[entry(2), entry(3)], &[], &[entry(4)]] {
+            let mut tx = store.write().unwrap();
+            heads.push(tx.append(of, Changed::Rows(&BTreeSet::new())).unwrap());
+            tx.commit().unwrap();
+        }
+        let mut tx = store.read().unwrap();
+        let mut found = |number| tx.entries(number).unwrap();
+        let two: Vec<_> = found(2).into_iter().map(|l| (l.number, l.place, l.entry)).collect();
+        assert_eq!(two, [(2, 0, entry(2)), (2, 1, entry(3))]);
+        // The last hash of a revision is the chain's.
+        for number in [1, 2, 4] {
+            assert_eq!(found(number).last().unwrap().hash, heads[number as usize - 1].chain);
+        }
+        for number in [0, 3, 5, u64::MAX] {
+            assert_eq!(found(number), []);
+        }
+    });
+}
+
+#[test]
 fn what_changed_is_told_by_revision() {
     on_both(|store| {
         let commit = |rows: &[(Kind, u128)]| {

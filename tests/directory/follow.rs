@@ -1,5 +1,6 @@
 //! Keeping up with what others commit, and denying once nobody can say that the newest state is known.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use bailiwick::directory::{Command, Directory};
 use bailiwick::grc::{self, Action};
 use bailiwick::query::Page;
-use bailiwick::store::{Id, Kind, Reading, Sqlite, Store, StoreError, Writing};
+use bailiwick::store::{Id, Kind, Sqlite, Store};
 use bailiwick::{Authorizer, Context, ErrorCode, Request};
 
 use crate::world::{on_both, sqlite, Acme, Folder};
@@ -125,50 +126,82 @@ fn the_thread_brings_what_another_process_commits() {
     assert_eq!(ask(reader.authorizer(), &request), (false, None));
 }
 
-/// A file that another can be put in the place of.
-#[derive(Debug)]
-struct Swapped {
-    newer: Sqlite,
-    older: Sqlite,
-    swapped: AtomicU64,
-}
-
-impl Swapped {
-    fn now(&self) -> &Sqlite {
-        match self.swapped.load(Ordering::SeqCst) {
-            0 => &self.newer,
-            _ => &self.older,
+/// Moves a file with what stands beside it.
+fn moved(from: &Path, to: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let with = |path: &Path| PathBuf::from(format!("{}{end}", path.display()));
+        let _ = std::fs::remove_file(with(to));
+        if with(from).exists() {
+            std::fs::rename(with(from), with(to)).unwrap();
         }
     }
 }
 
-impl Store for Swapped {
-    fn read(&self) -> Result<Box<dyn Reading + '_>, StoreError> {
-        self.now().read()
-    }
-
-    fn write(&self) -> Result<Box<dyn Writing + '_>, StoreError> {
-        self.now().write()
-    }
+/// A copy of the file as it is now. Nobody writes to it meanwhile.
+fn copied(file: &Path) -> PathBuf {
+    let copy = file.with_file_name("copy.db");
+    rusqlite::Connection::open(file).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    copy
 }
 
+fn entities(directory: &Directory) -> Vec<bailiwick::Entity> {
+    let mut all: Vec<_> = directory.authorizer().snapshot().iter().collect();
+    all.sort_by(|a, b| a.uid().cmp(b.uid()));
+    all
+}
+
+/// A reader's connections were once of the file that was gone, and so were its decisions, for ever.
 #[test]
 fn a_file_that_an_older_copy_was_put_in_the_place_of_is_loaded_anew() {
     let folder = Folder::new();
     let acme = Acme::new(sqlite(&folder));
-    let (file, older) = (folder.file(), folder.file().with_file_name("older.db"));
-    let beside = |file: &std::path::Path| file.with_extension("db-wal");
-    std::fs::copy(&file, &older).unwrap();
-    std::fs::copy(beside(&file), beside(&older)).unwrap();
+    let copy = copied(&folder.file());
     acme.world.ok(&acme.owner, Command::DeactivateMember { member: acme.analyst_id });
-    let [newer, older] = [file, older].map(|file| Sqlite::open(&file).unwrap());
-    let store = Arc::new(Swapped { newer, older, swapped: AtomicU64::new(0) });
-    let (reader, _ticks) = reader(store.clone(), &acme);
+    let (reader, _ticks) = reader(Arc::new(Sqlite::open(&folder.file()).unwrap()), &acme);
     let request = view(&acme, acme.analyst_id);
     assert_eq!(ask(reader.authorizer(), &request), (false, None));
     let newer = reader.authorizer().snapshot().revision();
-    store.swapped.store(1, Ordering::SeqCst);
+    moved(&folder.file(), &folder.file().with_file_name("gone.db"));
+    assert!(reader.refresh().unwrap_err().to_string().starts_with("there is no directory at"));
+    moved(&copy, &folder.file());
     let revision = reader.refresh().unwrap();
     assert!(revision < newer && revision.epoch == newer.epoch, "{revision:?}");
     assert_eq!(ask(reader.authorizer(), &request), (true, None), "as the older copy says");
+}
+
+/// Numbers alone were compared once: of a copy that had gone on beyond the reader's revision, only what changed after
+/// that revision was read, and grants of the history that was gone stayed.
+#[test]
+fn a_copy_that_went_on_from_an_older_revision_is_loaded_anew() {
+    for more in [1, 2, 5] {
+        let folder = Folder::new();
+        let acme = Acme::new(sqlite(&folder));
+        let (file, owner) = (folder.file(), &acme.owner);
+        let copy = copied(&file);
+        let (reader, _ticks) = reader(Arc::new(Sqlite::open(&file).unwrap()), &acme);
+        let late = acme.world.member(acme.organization, "late@acme.test", grc::Role::Admin);
+        let request = view(&acme, late);
+        let known = reader.refresh().unwrap();
+        assert_eq!(ask(reader.authorizer(), &request), (true, None));
+
+        moved(&file, &file.with_file_name("gone.db"));
+        moved(&copy, &file);
+        let other = crate::world::World::new(Arc::new(Sqlite::open(&file).unwrap()));
+        let organization = acme.organization;
+        for nth in 0..more {
+            let name = crate::world::name(&format!("Project {nth}"));
+            other.ok(owner, Command::CreateProject { organization, name });
+        }
+        let revision = reader.refresh().unwrap();
+        assert_eq!(revision.number + 2, known.number + more, "the copy was made two commands before");
+        assert_eq!(entities(&reader), entities(&other.directory), "{more} more");
+        let gone = (false, Some(ErrorCode::UnknownPrincipal));
+        assert_eq!(ask(reader.authorizer(), &request), gone, "{more} more");
+        // So does a process that writes.
+        acme.world.ok(owner, Command::SetComplianceTeam { member: acme.analyst_id, on: true });
+        assert_eq!(ask(acme.world.directory.authorizer(), &request), gone, "{more} more");
+        reader.refresh().unwrap();
+        assert_eq!(entities(&reader), entities(&acme.world.directory), "{more} more");
+        assert!(reader.verify().unwrap().is_ok());
+    }
 }

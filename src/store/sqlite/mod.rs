@@ -36,16 +36,44 @@ pub struct Sqlite {
 #[derive(Debug)]
 struct Connections {
     process: u32,
+    /// Which file they are open on: another may come in its place.
+    file: File,
     /// Those that nobody uses now.
     idle: Mutex<Vec<Connection>>,
+}
+
+/// What tells a file from others, whatever their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct File {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    node: u64,
+}
+
+impl File {
+    fn at(path: &Path) -> Result<Self, StoreError> {
+        let found = std::fs::metadata(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::NotFound(path.into()),
+            _ => StoreError::Other(Box::new(error)),
+        })?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            Ok(Self { device: found.dev(), node: found.ino() })
+        }
+        // Elsewhere no other file comes in the place of one that is open.
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
 }
 
 impl Connections {
     /// How many are kept for later.
     const KEPT: usize = 4;
 
-    fn new(idle: Vec<Connection>) -> Self {
-        Self { process: std::process::id(), idle: Mutex::new(idle) }
+    fn new(file: File, idle: Vec<Connection>) -> Self {
+        Self { process: std::process::id(), file, idle: Mutex::new(idle) }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -92,7 +120,7 @@ impl Sqlite {
     fn fill(path: &Path, epoch: u64) -> Result<Self, StoreError> {
         let connection = connect(path)?;
         connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-        let store = Self::of(path, connection);
+        let store = Self::of(path, connection)?;
         store.migrate()?;
         let tx = store.begin("BEGIN IMMEDIATE")?;
         let epoch = i64::try_from(epoch & (u64::MAX >> 1)).unwrap_or(0);
@@ -124,7 +152,7 @@ impl Sqlite {
         if application != APPLICATION {
             return Err(StoreError::Foreign(path.into()));
         }
-        let store = Self::of(path, connection);
+        let store = Self::of(path, connection)?;
         store.migrate()?;
         // A file without a head is one whose making was broken off.
         store.read()?.head()?;
@@ -155,25 +183,27 @@ impl Sqlite {
         Box::new(tx).commit()
     }
 
-    fn of(path: &Path, connection: Connection) -> Self {
-        Self { path: path.into(), connections: ArcSwap::from_pointee(Connections::new(vec![connection])) }
+    fn of(path: &Path, connection: Connection) -> Result<Self, StoreError> {
+        let own = Connections::new(File::at(path)?, vec![connection]);
+        Ok(Self { path: path.into(), connections: ArcSwap::from_pointee(own) })
     }
 
-    /// The connections of this process.
-    fn own(&self) -> Arc<Connections> {
-        let own = self.connections.load_full();
-        if own.process == std::process::id() {
-            return own;
+    /// The connections of this process to the file that has the path now.
+    fn own(&self) -> Result<Arc<Connections>, StoreError> {
+        let (own, file) = (self.connections.load_full(), File::at(&self.path)?);
+        if own.process != std::process::id() {
+            // Those of the process it was forked from are left alone for ever.
+            std::mem::forget(own);
+        } else if own.file == file {
+            return Ok(own);
         }
-        // Those of the process it was forked from are left alone for ever.
-        std::mem::forget(own);
-        let new = Arc::new(Connections::new(Vec::new()));
+        let new = Arc::new(Connections::new(file, Vec::new()));
         self.connections.store(Arc::clone(&new));
-        new
+        Ok(new)
     }
 
     fn begin(&self, how: &str) -> Result<Tx<'_>, StoreError> {
-        let own = self.own();
+        let own = self.own()?;
         let idle = own.idle().pop();
         let connection = Some(idle.map_or_else(|| connect(&self.path), Ok)?);
         let mut tx = Tx { connection, own, open: false, store: PhantomData };

@@ -370,13 +370,36 @@ impl Reading for Tx<'_> {
         filter: &Filter,
         visit: &mut dyn FnMut(Logged) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        const COLUMNS: &str = "number, place, at, actor, action, organization, target, details, decision, hash";
         // The two that have an index; the others are compared below.
         let (by, of): (_, Box<dyn rusqlite::ToSql>) = match (&filter.organization, &filter.target) {
             (_, Some(target)) => ("target = ?1", Box::new(target.clone())),
             (Some(organization), None) => ("organization = ?1", Box::new(*organization.bytes())),
             (None, None) => ("?1 = 1", Box::new(1)),
         };
+        self.logged(by, &*of, filter, visit)
+    }
+
+    fn entries(&mut self, number: u64) -> Result<Vec<Logged>, StoreError> {
+        let Ok(number) = i64::try_from(number) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        self.logged("number = ?1", &number, &Filter::default(), &mut |logged| {
+            found.push(logged);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+impl Tx<'_> {
+    /// The journal's entries of which `by` is true and that pass the filter.
+    fn logged(
+        &self,
+        by: &str,
+        of: &dyn rusqlite::ToSql,
+        filter: &Filter,
+        visit: &mut dyn FnMut(Logged) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        const COLUMNS: &str = "number, place, at, actor, action, organization, target, details, decision, hash";
         let mut statement =
             self.prepare(&format!("SELECT {COLUMNS} FROM journal WHERE {by} ORDER BY number, place"))?;
         let mut rows = statement.query([of]).map_err(failed)?;
@@ -404,9 +427,7 @@ impl Reading for Tx<'_> {
         }
         Ok(())
     }
-}
 
-impl Tx<'_> {
     fn private(&self, number: i64, place: i64) -> Result<Vec<Private>, StoreError> {
         let mut statement = self.prepare(
             "SELECT name, salt, text, commitment FROM journal_texts WHERE number = ?1 AND place = ?2 ORDER BY nth",

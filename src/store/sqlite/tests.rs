@@ -12,7 +12,7 @@ use crate::{Entity, Snapshot};
 
 /// Lets the file have so many pages more than it has.
 fn room(store: &Sqlite, more: i64) {
-    for connection in store.own().idle().iter() {
+    for connection in store.own().unwrap().idle().iter() {
         let pages = super::pragma(connection, "page_count").unwrap();
         connection.pragma_update_and_check(None, "max_page_count", pages + more, |_| Ok(())).unwrap();
     }
