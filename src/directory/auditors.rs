@@ -7,7 +7,9 @@ use super::work::{refusal, refuse, Sending, Step, Work};
 use crate::loader;
 use crate::model::grc::Action;
 use crate::model::{Resource, Timestamp};
-use crate::store::{Answer, AuditRequest, Auditor, AuditorStatus, Email, Id, Kind, Name, Period, Row};
+use crate::store::{
+    Answer, AuditRequest, Auditor, AuditorStatus, Email, Id, Kind, Name, Period, Reading, Row, Session,
+};
 
 /// What is said of a new auditor.
 #[derive(Debug, Clone, Copy)]
@@ -125,24 +127,32 @@ impl Work<'_> {
         Ok(())
     }
 
+    pub(super) fn log_out(&mut self, session: &Secret) -> Step<Done> {
+        if *self.actor != Actor::Bearer {
+            return refuse(Rule::ByLink, "a session is ended by whoever has its token");
+        }
+        let row = session_of(&mut *self.tx, session)?;
+        let auditor = self.auditor(row.auditor)?;
+        let row = Row::Session(row);
+        self.tx.remove(&row)?.map_err(|obstacle| refusal(obstacle, &row))?;
+        self.act_as(&auditor);
+        let id = auditor.id;
+        let auditor = Row::Auditor(auditor);
+        self.change_or_log("logOut", &auditor, &auditor)?;
+        Ok(self.done(Kind::Auditor, id))
+    }
+
     /// The one use of a link: the auditor sets a password, at the first visit or after the link was sent again.
     pub(super) fn set_password(&mut self, link: &Secret, password: &Secret) -> Step<Done> {
         if *self.actor != Actor::Bearer {
             return refuse(Rule::ByLink, "a password is set by whoever has the link");
         }
-        let token = Token::read(link).ok_or(DirectoryError::Link)?;
-        let row = match self.tx.get(Kind::Auditor, token.id())? {
-            Some(Row::Auditor(row)) => Some(row),
-            _ => None,
-        };
-        let right = token.is(row.as_ref().and_then(|row| row.link.as_ref()));
-        let now = self.now;
-        let usable = |row: &Auditor| right && row.status != AuditorStatus::Revoked && now < row.expires_at;
-        let old = row.filter(usable).ok_or(DirectoryError::Link)?;
+        let old = auditor_by_link(&mut *self.tx, link, self.now)?;
         if !secret::is_acceptable(password) {
             return refuse(Rule::Password, "a password has at least 12 characters, and at most 1,024 bytes");
         }
-        let hash = secret::hash_password(password, &self.salt()?)?;
+        // None where the link did not work yet when it was looked at.
+        let hash = self.hashed.take().ok_or(DirectoryError::Link)?;
         let new = Auditor {
             status: AuditorStatus::Active,
             link: None,
@@ -191,4 +201,27 @@ impl Work<'_> {
         self.change(action.id(), Some(&Row::AuditRequest(old)), Some(&Row::AuditRequest(new)))?;
         Ok(self.done(Kind::AuditRequest, id))
     }
+}
+
+/// The auditor whose link this is, if it works. Why it does not is not told.
+pub(super) fn auditor_by_link<R: Reading + ?Sized>(tx: &mut R, link: &Secret, now: Timestamp) -> Step<Auditor> {
+    let token = Token::read(link).ok_or(DirectoryError::Link)?;
+    let row = match tx.get(Kind::Auditor, token.id())? {
+        Some(Row::Auditor(row)) => Some(row),
+        _ => None,
+    };
+    let right = token.is(row.as_ref().and_then(|row| row.link.as_ref()));
+    let usable = |row: &Auditor| right && row.status != AuditorStatus::Revoked && now < row.expires_at;
+    row.filter(usable).ok_or(DirectoryError::Link)
+}
+
+/// The session whose token this is. Why there is none is not told.
+pub(super) fn session_of<R: Reading + ?Sized>(tx: &mut R, token: &Secret) -> Step<Session> {
+    let token = Token::read(token).ok_or(DirectoryError::Login)?;
+    let session = match tx.get(Kind::Session, token.id())? {
+        Some(Row::Session(session)) => Some(session),
+        _ => None,
+    };
+    let right = token.is(session.as_ref().map(|session| &session.token));
+    session.filter(|_| right).ok_or(DirectoryError::Login)
 }

@@ -16,7 +16,7 @@ pub enum Actor {
     Member(Id),
     /// An external auditor, as its session told: [`super::Directory::session`].
     Auditor(Id),
-    /// Whoever has the link.
+    /// Whoever has the link, or the session.
     Bearer,
 }
 
@@ -233,6 +233,12 @@ pub enum Command {
         /// Whose.
         auditor: Id,
     },
+    /// Ends a session. For whoever has its token.
+    LogOut {
+        /// The session's token.
+        #[serde(skip)]
+        session: Secret,
+    },
     /// Puts a request to an auditor. Decided as `manageAuditRequest`.
     CreateAuditRequest {
         /// Of this organization.
@@ -297,6 +303,7 @@ impl Command {
             Command::RevokeAuditor { .. } => "revokeAuditor",
             Command::SetPassword { .. } => "setPassword",
             Command::LogIn { .. } => "logIn",
+            Command::LogOut { .. } => "logOut",
             Command::CreateAuditRequest { .. } => "createAuditRequest",
             Command::ApproveAuditRequest { .. } => "approveAuditRequest",
             Command::FlagAuditRequest { .. } => "flagAuditRequest",

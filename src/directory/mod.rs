@@ -35,7 +35,9 @@ use crate::engine::Linked;
 use crate::entities::{EntityError, Snapshot};
 use crate::loader;
 use crate::model::{Decision, Request, Revision, Timestamp};
-use crate::store::{sha256, verify, Changed, Email, Fault, Hash, Head, Id, Reading, Recorded, Store, StoreError};
+use crate::store::{
+    sha256, verify, Changed, Email, Fault, Hash, Head, Id, PasswordHash, Reading, Recorded, Store, StoreError,
+};
 
 /// A link that is to be sent.
 #[derive(Debug)]
@@ -236,8 +238,9 @@ impl Directory {
         }
         let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
         self.shared.ready();
+        let hashed = self.hashed(key, command, now)?;
         let began = self.shared.fresh().begin();
-        let carried_out = self.shared.writing.take(|| self.carry_out(actor, key, command, now));
+        let carried_out = self.shared.writing.take(|| self.carry_out(actor, key, command, hashed, now));
         let (mut outcome, sending) = carried_out?;
         self.shared.fresh().confirm(began);
         if let Some(sending) = sending {
@@ -251,6 +254,7 @@ impl Directory {
         actor: &Actor,
         key: &str,
         command: &Command,
+        hashed: Option<PasswordHash>,
         now: Timestamp,
     ) -> Result<(Outcome, Option<Sending>), DirectoryError> {
         let mut tx = self.shared.store.write()?;
@@ -259,6 +263,7 @@ impl Directory {
             return Ok((replay(tx.head()?.epoch, actor, key, command, &recorded)?, None));
         }
         let mut work = Work::new(self, tx, &state, actor, command, now);
+        work.hashed = hashed;
         let mut done = work.perform(command)?;
         let Work { mut tx, changed, entries, sending, .. } = work;
         let head = tx.append(&entries, Changed::Rows(&changed))?;
@@ -349,6 +354,7 @@ fn hash_of(salt: &[u8; 16], actor: &Actor, command: &Command) -> Result<Hash, St
     let text = serde_json::to_vec(command).map_err(|e| StoreError::Other(Box::new(e)))?;
     let link = match command {
         Command::AcceptInvitation { link } | Command::SetPassword { link, .. } => link.expose(),
+        Command::LogOut { session } => session.expose(),
         _ => "",
     };
     let actor = match actor {

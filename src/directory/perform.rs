@@ -65,6 +65,7 @@ impl Work<'_> {
             Command::RevokeAuditor { auditor } => self.revoke_auditor(*auditor),
             Command::SetPassword { link, password } => self.set_password(link, password),
             Command::LogIn { .. } => Err(DirectoryError::Login),
+            Command::LogOut { session } => self.log_out(session),
             Command::CreateAuditRequest { organization, auditor, title } => {
                 self.request_audit(*organization, *auditor, title)
             }

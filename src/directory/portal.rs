@@ -1,9 +1,10 @@
 //! The auditors' portal: opening a link, logging in, sessions. What is wrong with a link, a password or a session is
 //! not told.
 
+use super::auditors::{auditor_by_link, session_of};
 use super::command::{Actor, Command};
 use super::error::DirectoryError;
-use super::secret::{self, Secret, Token};
+use super::secret::{self, Secret};
 use super::work::Work;
 use super::Directory;
 use crate::loader;
@@ -65,11 +66,7 @@ impl Directory {
     /// [`DirectoryError::Link`] when it does not work, whatever the reason.
     pub fn open_link(&self, link: &Secret) -> Result<OpenedLink, DirectoryError> {
         let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
-        let token = Token::read(link).ok_or(DirectoryError::Link)?;
-        let row = self.auditor(token.id())?;
-        let right = token.is(row.as_ref().and_then(|row| row.link.as_ref()));
-        let usable = |row: &Auditor| right && row.status != AuditorStatus::Revoked && now < row.expires_at;
-        let row = row.filter(usable).ok_or(DirectoryError::Link)?;
+        let row = auditor_by_link(&mut *self.shared.store.read()?, link, now)?;
         Ok(OpenedLink {
             auditor: row.id,
             organization: row.organization,
@@ -77,6 +74,28 @@ impl Directory {
             firm: row.firm,
             has_password: row.password.is_some(),
         })
+    }
+
+    /// The hash of the password that a command is to set, made before the transaction, which others would wait for. None
+    /// for every other command, and where nothing will be set: what is refused is refused at once, whatever the reason.
+    pub(super) fn hashed(
+        &self,
+        key: &str,
+        command: &Command,
+        now: Timestamp,
+    ) -> Result<Option<PasswordHash>, DirectoryError> {
+        let Command::SetPassword { link, password } = command else { return Ok(None) };
+        {
+            let mut tx = self.shared.store.read()?;
+            if !secret::is_acceptable(password) || tx.outcome(key)?.is_some() {
+                return Ok(None);
+            }
+            match auditor_by_link(&mut *tx, link, now) {
+                Err(DirectoryError::Link) => return Ok(None),
+                found => drop(found?),
+            }
+        }
+        secret::hash_password(password, &self.draw()?).map(Some)
     }
 
     /// Begins a session of an auditor who knows the password.
@@ -134,38 +153,15 @@ impl Directory {
     /// [`DirectoryError::Login`] when it does not work, whatever the reason.
     pub fn session(&self, token: &Secret) -> Result<Actor, DirectoryError> {
         let now = self.shared.authorizer.now().map_err(DirectoryError::Clock)?;
-        let (session, auditor) = self.find_session(token)?;
+        let mut tx = self.shared.store.read()?;
+        let session = session_of(&mut *tx, token)?;
+        let Some(Row::Auditor(auditor)) = tx.get(Kind::Auditor, session.auditor)? else {
+            return Err(DirectoryError::Login);
+        };
         match auditor.status == AuditorStatus::Active && now < auditor.expires_at && now < session.expires_at {
             true => Ok(Actor::Auditor(auditor.id)),
             false => Err(DirectoryError::Login),
         }
-    }
-
-    fn find_session(&self, token: &Secret) -> Result<(Session, Auditor), DirectoryError> {
-        let token = Token::read(token).ok_or(DirectoryError::Login)?;
-        let session = match self.shared.store.read()?.get(Kind::Session, token.id())? {
-            Some(Row::Session(session)) => Some(session),
-            _ => None,
-        };
-        let right = token.is(session.as_ref().map(|session| &session.token));
-        let session = session.filter(|_| right).ok_or(DirectoryError::Login)?;
-        let auditor = self.auditor(session.auditor)?.ok_or(DirectoryError::Login)?;
-        Ok((session, auditor))
-    }
-
-    /// Ends a session.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Login`] when there is none.
-    pub fn log_out(&self, token: &Secret) -> Result<(), DirectoryError> {
-        let (session, _) = self.find_session(token)?;
-        self.shared.ready();
-        self.shared.writing.take(|| {
-            let mut tx = self.shared.store.write()?;
-            // No revision: nothing that is decided or journaled depends on it.
-            tx.remove(&Row::Session(session))?.map_err(|_| DirectoryError::Login)?;
-            Ok(tx.commit()?)
-        })
     }
 }
 

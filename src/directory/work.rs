@@ -13,8 +13,8 @@ use crate::loader;
 use crate::model::grc::{self, Action};
 use crate::model::{Decision, DecisionError, EntityUid, Request, Resource, Timestamp};
 use crate::store::{
-    Auditor, Email, Entry, Id, Invitation, Kind, Member, Name, Obstacle, Organization, Private, Project, Row,
-    StoreError, Writing,
+    Auditor, Email, Entry, Id, Invitation, Kind, Member, Name, Obstacle, Organization, PasswordHash, Private, Project,
+    Row, StoreError, Writing,
 };
 
 /// A link to be sent once the command is committed.
@@ -34,6 +34,8 @@ pub(super) struct Work<'w> {
     pub(super) actor: &'w Actor,
     command: &'w Command,
     pub(super) now: Timestamp,
+    /// The hash of the password that the command sets.
+    pub(super) hashed: Option<PasswordHash>,
     /// Who is named in the journal.
     pub(super) named: String,
     /// The policies that permitted the command.
@@ -75,6 +77,7 @@ impl<'w> Work<'w> {
             actor,
             command,
             now,
+            hashed: None,
             named,
             permits: BTreeSet::new(),
             acts: Vec::new(),
@@ -267,10 +270,6 @@ impl<'w> Work<'w> {
         self.named = Kind::Auditor.uid(auditor.id).to_string();
         let email = auditor.email.as_str().to_owned();
         self.acts = vec![("actor name", auditor.name.as_str().to_owned()), ("actor email", email)];
-    }
-
-    pub(super) fn salt(&self) -> Step<[u8; 16]> {
-        self.directory.draw()
     }
 
     /// The names and addresses that stand beside an entry: those of a new row, and those of the auditor who acts.

@@ -1,6 +1,9 @@
 //! External auditors: links, passwords, sessions, requests, and that revoking ends all at once.
 
-use bailiwick::directory::{Actor, Command, DirectoryError, OpenedSession, Rule, Secret};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use bailiwick::directory::{Actor, Command, Directory, DirectoryError, OpenedSession, Rule, Secret};
 use bailiwick::grc::{self, Action};
 use bailiwick::store::{Answer, AuditorStatus, Id, Kind, Period, Row};
 use bailiwick::Timestamp;
@@ -156,7 +159,7 @@ fn revoking_ends_link_password_and_sessions_and_nothing_revives_them() {
         let link = world.outbox.newest(auditor);
         let sessions = [0, 1].map(|_| log_in(&acme, auditor, "correct horse battery").unwrap().token);
         assert!(sessions.iter().all(|token| world.directory.session(token).is_ok()));
-        world.directory.log_out(&sessions[0]).unwrap();
+        world.ok(&Actor::Bearer, Command::LogOut { session: sessions[0].clone() });
         assert!(matches!(world.directory.session(&sessions[0]), Err(DirectoryError::Login)));
         assert!(world.directory.session(&sessions[1]).is_ok());
 
@@ -317,5 +320,109 @@ fn a_password_is_compared_with_the_one_that_is_set_when_the_session_begins() {
             }
         });
         assert!(!opens_portal(&acme, auditor));
+    });
+}
+
+#[test]
+fn logging_out_is_a_revision_and_an_entry_and_done_once() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let (auditor, directory) = (active(&acme), &acme.world.directory);
+        let session = log_in(&acme, auditor, "correct horse battery").unwrap();
+        let out = |token: &Secret| Command::LogOut { session: token.clone() };
+        assert_eq!(acme.world.rule(&acme.owner, out(&session.token)), Rule::ByLink);
+        let outcome = directory.run(&Actor::Bearer, "out", &out(&session.token)).unwrap();
+        assert_eq!(outcome.revision().number, session.revision.number + 1);
+        assert_eq!((own(&outcome), outcome.replayed()), (auditor, false));
+        let again = directory.run(&Actor::Bearer, "out", &out(&session.token)).unwrap();
+        assert_eq!((again.revision(), again.replayed()), (outcome.revision(), true));
+        // Another session's token is another command; under another key there is no session any more.
+        let other = log_in(&acme, auditor, "correct horse battery").unwrap();
+        assert!(matches!(directory.run(&Actor::Bearer, "out", &out(&other.token)), Err(DirectoryError::KeyReused(_))));
+        for wrong in [&session.token, &Secret::new("0"), &Secret::new("0".repeat(96))] {
+            let error = acme.world.run(&Actor::Bearer, out(wrong)).unwrap_err();
+            assert_eq!(error.to_string(), "the login is not valid");
+        }
+        assert!(directory.session(&other.token).is_ok());
+        let log = directory.auditors(&acme.admin, acme.organization).unwrap().log;
+        let entry = log.iter().find(|l| l.number == outcome.revision().number).unwrap();
+        assert_eq!(
+            (entry.entry.action.as_str(), &entry.entry.actor),
+            ("logOut", &Kind::Auditor.uid(auditor).to_string())
+        );
+        assert!(!format!("{log:?} {:?}", out(&session.token)).contains(&session.token.expose()[32..]));
+    });
+}
+
+/// A directory that does something before it draws a random number, once.
+fn interrupted(acme: &Acme, act: impl Fn() + Send + Sync + 'static) -> (Directory, Arc<AtomicUsize>) {
+    let drawn = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&drawn);
+    let directory = Directory::builder().clock(acme.world.clock.clone()).look_every(None).random(move |bytes| {
+        if count.fetch_add(1, Ordering::SeqCst) == 0 {
+            act();
+        }
+        fastrand::Rng::new().fill(bytes);
+        Ok(())
+    });
+    (directory.open(Arc::clone(&acme.world.store)).unwrap(), drawn)
+}
+
+/// The password was once hashed inside the transaction, and every other command waited for it.
+#[test]
+fn others_write_while_a_password_is_hashed_and_a_link_that_is_used_meanwhile_does_not_work() {
+    on_both(|store| {
+        let acme = Acme::new(Arc::clone(&store));
+        let auditor = invited(&acme);
+        let link = acme.world.outbox.newest(auditor);
+        let set = |password: &str| Command::SetPassword { link: link.clone(), password: Secret::new(password) };
+        // The first number that is drawn is the salt of the password.
+        let (clock, first) = (acme.world.clock.clone(), set("correct horse battery"));
+        let (directory, _) = interrupted(&acme, move || {
+            let other = Directory::builder().clock(clock.clone()).look_every(None).open(Arc::clone(&store)).unwrap();
+            other.run(&Actor::Bearer, "first", &first).unwrap();
+        });
+        let error = directory.run(&Actor::Bearer, "second", &set("another password")).unwrap_err();
+        assert!(matches!(error, DirectoryError::Link), "{error:?}");
+        assert!(log_in(&acme, auditor, "correct horse battery").is_ok());
+        assert!(log_in(&acme, auditor, "another password").is_err());
+    });
+}
+
+#[test]
+fn nothing_is_hashed_for_a_link_that_does_not_work_whatever_the_reason() {
+    on_both(|store| {
+        let acme = Acme::new(store);
+        let world = &acme.world;
+        let link = |address: &str| {
+            let auditor = own(&world.ok(&acme.admin, invite(&acme, address)));
+            (auditor, world.outbox.newest(auditor))
+        };
+        let ((revoked, of_revoked), (resent, replaced)) = (link("a@f.test"), link("b@f.test"));
+        let (used_by, used) = link("c@f.test");
+        let expired = link("d@f.test").1;
+        world.ok(&acme.admin, Command::RevokeAuditor { auditor: revoked });
+        world.ok(&acme.admin, Command::ResendAuditorInvitation { auditor: resent });
+        set_password(&acme, used_by).unwrap();
+        let right = link("e@f.test");
+        let (directory, drawn) = interrupted(&acme, || ());
+        let run = |key: &str, link: &Secret, password: &str| {
+            let command = Command::SetPassword { link: link.clone(), password: Secret::new(password) };
+            directory.run(&Actor::Bearer, key, &command)
+        };
+        let unknown = Secret::new("0".repeat(96));
+        for (nth, link) in [&of_revoked, &replaced, &used, &unknown, &Secret::new("x")].into_iter().enumerate() {
+            let error = run(&format!("wrong-{nth}"), link, "correct horse battery").unwrap_err();
+            assert!(matches!(error, DirectoryError::Link), "{nth}: {error:?}");
+        }
+        assert_eq!(run("short", &right.1, "short").unwrap_err().rule(), Some(Rule::Password));
+        assert_eq!(drawn.load(Ordering::SeqCst), 0, "a salt was drawn");
+        run("right", &right.1, "correct horse battery").unwrap();
+        let after = drawn.load(Ordering::SeqCst);
+        assert!(after > 0 && run("right", &right.1, "correct horse battery").unwrap().replayed());
+        assert!(log_in(&acme, right.0, "correct horse battery").is_ok());
+        world.clock.set(START + EXPIRY);
+        assert!(matches!(run("expired", &expired, "correct horse battery"), Err(DirectoryError::Link)));
+        assert_eq!(drawn.load(Ordering::SeqCst), after);
     });
 }

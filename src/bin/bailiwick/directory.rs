@@ -224,6 +224,8 @@ enum What {
     SetPassword,
     /// Begin an auditor's session; the password is read from standard input
     LogIn { auditor: Of },
+    /// End an auditor's session; its token is read from standard input
+    LogOut,
     /// Put a request to an auditor
     CreateAuditRequest { organization: Of, auditor: Of, title: Name },
     /// Approve an audit request, as the auditor
@@ -453,7 +455,9 @@ fn carry_out(args: &Args, out: &mut dyn Write) -> std::io::Result<Result<u8, Fai
         what => {
             let command = ok!(command(what));
             let actor = match command {
-                Command::AcceptInvitation { .. } | Command::SetPassword { .. } => Actor::Bearer,
+                Command::AcceptInvitation { .. } | Command::SetPassword { .. } | Command::LogOut { .. } => {
+                    Actor::Bearer
+                }
                 _ => ok!(args.actor()),
             };
             let key = match &args.key {
@@ -526,6 +530,7 @@ fn command(what: &What) -> Result<Command, String> {
         What::ResendAuditorInvitation { auditor } => Command::ResendAuditorInvitation { auditor: auditor.0 },
         What::RevokeAuditor { auditor } => Command::RevokeAuditor { auditor: auditor.0 },
         What::SetPassword => Command::SetPassword { link: Secret::new(line()?), password: Secret::new(line()?) },
+        What::LogOut => Command::LogOut { session: Secret::new(line()?) },
         What::CreateAuditRequest { organization, auditor, title } => {
             Command::CreateAuditRequest { organization: organization.0, auditor: auditor.0, title: title.clone() }
         }
