@@ -258,7 +258,9 @@ pub enum Command {
         /// Which.
         request: Id,
     },
-    /// Erases the names and addresses beside an entry of the journal. For the operator.
+    /// Erases the names and addresses beside an entry of the journal, and those in the row it is about once that is over:
+    /// an invitation that was accepted, taken back or has expired, a revoked auditor. What is still in use keeps them,
+    /// and the same command again, under another key, erases them later. For the operator.
     EraseTexts {
         /// The entry's revision.
         number: u64,

@@ -8,9 +8,10 @@ use super::error::{DirectoryError, Rule};
 use super::secret::{Secret, Token};
 use super::work::{refuse, Sending, Step, Work};
 use crate::model::grc::{self, Action, Role};
+use crate::model::EntityUid;
 use crate::store::{
-    Answer, Email, Guest, Id, Invitation, InvitationState, Inviter, Kind, Member, Name, Organization, Plan, Project,
-    Row, Target,
+    Answer, Auditor, AuditorStatus, Email, Guest, Id, Invitation, InvitationState, Inviter, Kind, Member, Name,
+    Organization, Plan, Project, Row, Target,
 };
 
 impl Work<'_> {
@@ -436,12 +437,43 @@ impl Work<'_> {
 
     fn erase(&mut self, number: u64, place: u32) -> Step<Done> {
         self.operator_only()?;
-        let erased = self.tx.erase(number, place)?;
-        if erased == 0 {
+        let entry = self.tx.entries(number)?.into_iter().find(|logged| logged.place == place);
+        let (erased, row) = (self.tx.erase(number, place)?, self.over(entry.and_then(|logged| logged.entry.target))?);
+        if erased == 0 && row.is_none() {
             return refuse(Rule::Unknown, format!("entry {number}.{place} has no texts"));
         }
         let details = json!({"number": number, "place": place, "erased": erased});
         self.log("eraseTexts", None, None, details, Vec::new());
+        if let Some((old, new)) = row {
+            self.change("eraseTexts", Some(&old), Some(&new))?;
+        }
         Ok(Done::default())
+    }
+
+    /// The row that an entry is about, and the same without texts, where it has some and nobody needs them any more: that
+    /// of an invitation that cannot be accepted as it is, or of an auditor who was revoked. An invitation that has expired
+    /// is taken back, since nobody knows any more where to send it.
+    fn over(&mut self, target: Option<String>) -> Step<Option<(Row, Row)>> {
+        let uid = target.and_then(|target| target.parse::<EntityUid>().ok());
+        let Some((uid, id)) = uid.and_then(|uid| uid.id().parse().ok().map(|id| (uid, id))) else { return Ok(None) };
+        let kinds = [Kind::Invitation, Kind::Auditor];
+        let Some(kind) = kinds.into_iter().find(|kind| kind.uid(id) == uid) else { return Ok(None) };
+        let email = Email::erased();
+        Ok(match self.tx.get(kind, id)? {
+            Some(Row::Invitation(old)) if old.email != email => {
+                let state = match old.state_at(self.now) {
+                    InvitationState::Pending => return Ok(None),
+                    InvitationState::Expired => InvitationState::Cancelled,
+                    state => state,
+                };
+                let new = Invitation { email, state, link: None, ..old.clone() };
+                Some((Row::Invitation(old), Row::Invitation(new)))
+            }
+            Some(Row::Auditor(old)) if old.status == AuditorStatus::Revoked && old.email != email => {
+                let new = Auditor { name: Name::erased(), email, firm: Name::erased(), ..old.clone() };
+                Some((Row::Auditor(old), Row::Auditor(new)))
+            }
+            _ => None,
+        })
     }
 }

@@ -27,7 +27,7 @@ struct State {
 #[derive(Debug)]
 enum Undo {
     Row((Kind, Id), Option<Row>),
-    Outcome(String),
+    Outcome(String, Option<Recorded>),
     Appended(Head, usize, usize),
     Erased(usize, Vec<Private>),
 }
@@ -69,7 +69,8 @@ impl Drop for Tx<'_> {
             match step {
                 Undo::Row(key, Some(row)) => drop(state.rows.insert(key, row)),
                 Undo::Row(key, None) => drop(state.rows.remove(&key)),
-                Undo::Outcome(key) => drop(state.outcomes.remove(&key)),
+                Undo::Outcome(key, Some(recorded)) => drop(state.outcomes.insert(key, recorded)),
+                Undo::Outcome(key, None) => drop(state.outcomes.remove(&key)),
                 Undo::Appended(head, journal, changes) => {
                     state.head = head;
                     state.journal.truncate(journal);
@@ -341,7 +342,7 @@ impl Writing for Tx<'_> {
             return Ok(Err(Obstacle::Taken));
         }
         self.state.outcomes.insert(key.to_owned(), outcome.clone());
-        self.undo.push(Undo::Outcome(key.to_owned()));
+        self.undo.push(Undo::Outcome(key.to_owned(), None));
         Ok(Ok(()))
     }
 
@@ -371,6 +372,14 @@ impl Writing for Tx<'_> {
             erased += 1;
         }
         self.undo.push(Undo::Erased(at, before));
+        let led_there = |recorded: &Recorded| {
+            let outcome = serde_json::from_str::<serde_json::Value>(&recorded.outcome).unwrap_or_default();
+            outcome.get("number").and_then(serde_json::Value::as_u64) == Some(number)
+        };
+        for (key, recorded) in self.state.outcomes.iter_mut().filter(|(_, recorded)| led_there(recorded)) {
+            self.undo.push(Undo::Outcome(key.clone(), Some(recorded.clone())));
+            recorded.command = chain::START;
+        }
         Ok(erased)
     }
 

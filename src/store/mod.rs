@@ -172,7 +172,8 @@ pub trait Writing: Reading {
     /// When the store cannot be written to.
     fn append(&mut self, entries: &[Entry], changed: Changed<'_>) -> Result<Head, StoreError>;
 
-    /// Erases the texts beside an entry's commitments, and says how many there were. The entry itself stays.
+    /// Erases the texts beside an entry's commitments, and says how many there were. The entry itself stays. With them
+    /// goes the hash of the command, from which they could be guessed: its key is then that of no command.
     ///
     /// # Errors
     /// When the store cannot be written to.

@@ -117,6 +117,11 @@ impl Email {
     pub fn folded(&self) -> String {
         self.0.to_lowercase()
     }
+
+    /// What stands in the place of one that was erased: nobody has it.
+    pub fn erased() -> Self {
+        Self("erased@invalid".to_owned())
+    }
 }
 
 impl PartialEq for Email {
@@ -185,6 +190,11 @@ impl Name {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What stands in the place of one that was erased.
+    pub fn erased() -> Self {
+        Self("(erased)".to_owned())
     }
 }
 

@@ -550,14 +550,32 @@ fn what_changed_is_told_by_revision() {
 #[test]
 fn texts_are_erased_and_the_entry_stays() {
     on_both(|store| {
+        let recorded = |number: u64| Recorded {
+            salt: [7; 16],
+            command: Hash::from_bytes([number as u8; 32]),
+            outcome: format!("{{\"number\":{number}}}"),
+        };
         let mut tx = store.write().unwrap();
         tx.append(&[entry(2), entry(5)], Changed::Rows(&BTreeSet::new())).unwrap();
+        tx.record("one", &recorded(1)).unwrap().unwrap();
+        tx.record("two", &recorded(2)).unwrap().unwrap();
+        tx.record("text", &Recorded { outcome: "no JSON".into(), ..recorded(1) }).unwrap().unwrap();
         tx.commit().unwrap();
+        // Not committed, not erased.
+        let mut tx = store.write().unwrap();
+        assert_eq!(tx.erase(1, 0).unwrap(), 2);
+        drop(tx);
+        let outcome = |key: &str| store.read().unwrap().outcome(key).unwrap().unwrap();
+        assert_eq!(outcome("one"), recorded(1));
+        assert!(entries(&*store, &Filter::default())[0].2.private.iter().all(|private| private.text.is_some()));
         let mut tx = store.write().unwrap();
         assert_eq!(tx.erase(1, 0).unwrap(), 2);
         assert_eq!(tx.erase(1, 0).unwrap(), 0);
         assert_eq!(tx.erase(2, 0).unwrap(), 0);
         tx.commit().unwrap();
+        // Nor can they be guessed from the hash of what led to them.
+        assert_eq!(outcome("one"), Recorded { command: Hash::from_bytes([0; 32]), ..recorded(1) });
+        assert_eq!((outcome("two"), outcome("text").command), (recorded(2), recorded(1).command));
         let found = entries(&*store, &Filter::default());
         let blank = |private: &Private| Private { salt: None, text: None, ..private.clone() };
         let erased = Entry { private: entry(2).private.iter().map(blank).collect(), ..entry(2) };

@@ -1,10 +1,13 @@
 //! What the journal says, that it cannot be changed unnoticed, and that no secret is in it.
 
-use bailiwick::directory::{Actor, Command};
-use bailiwick::grc::Role;
-use bailiwick::store::{Filter, Kind, Row};
+use std::sync::Arc;
 
-use crate::world::{email, on_both, sqlite, Acme, Folder};
+use bailiwick::directory::{Actor, Command, Rule, Secret};
+use bailiwick::grc::Role;
+use bailiwick::store::{Filter, InvitationState, Kind, Logged, Memory, Row, Store};
+use bailiwick::Timestamp;
+
+use crate::world::{email, name, on_both, own, rows, sqlite, Acme, Folder, World, DAY, EPOCH, START};
 
 fn all(acme: &Acme) -> Vec<bailiwick::store::Logged> {
     acme.world.directory.journal(&Actor::Operator, &Filter::default()).unwrap()
@@ -126,5 +129,105 @@ fn the_verifier_names_the_first_broken_entry() {
             number => number,
         };
         assert_eq!(fault.number, expected, "{sql}: {}", fault.message);
+    }
+}
+
+/// Every entry that says `text` is erased by the operator; gives how many there were.
+fn erased(acme: &Acme, text: &str) -> usize {
+    let says = |l: &Logged| l.entry.private.iter().any(|p| p.text.as_ref().is_some_and(|own| own.contains(text)));
+    let found: Vec<Logged> = all(acme).into_iter().filter(says).collect();
+    for Logged { number, place, .. } in &found {
+        acme.world.ok(&Actor::Operator, Command::EraseTexts { number: *number, place: *place });
+    }
+    found.len()
+}
+
+fn whole(acme: &Acme) -> String {
+    format!("{:?} {:?}", rows(&*acme.world.store), all(acme))
+}
+
+/// The address in the row of an invitation that was over once stayed, and so did a revoked auditor's name.
+#[test]
+fn erasing_leaves_no_text_of_whoever_is_gone_and_none_of_what_is_in_use() {
+    let folder = Folder::new();
+    for (store, file) in
+        [(Arc::new(Memory::new(EPOCH)) as Arc<dyn Store>, None), (sqlite(&folder), Some(folder.file()))]
+    {
+        let acme = Acme::new(store);
+        let world = &acme.world;
+        let organization = acme.organization;
+        let invite = |to: &str| Command::InviteMember { organization, email: email(to), role: Role::Viewer };
+        let send = |to: &str| world.ok(&acme.owner, invite(to)).invitation().unwrap();
+        // Pia accepts and is removed, then is invited anew in vain; so is she as a guest, and as an auditor of hers.
+        let pia = world.member(organization, "pia@gone.test", Role::Viewer);
+        world.ok(&acme.owner, Command::RemoveMember { member: pia });
+        let cancelled = send("Pia@Gone.test");
+        world.ok(&acme.owner, Command::CancelInvitation { invitation: cancelled });
+        let guest = Command::InviteGuest { project: acme.project, email: email("pia@gone.test") };
+        let guest = world.accept(world.ok(&acme.owner, guest).invitation().unwrap());
+        world.ok(&acme.owner, Command::RemoveGuest { guest });
+        let audit = |to: &str| Command::InviteAuditor {
+            organization,
+            name: name("Pia Gone"),
+            email: email(to),
+            firm: name("Gone & Partners"),
+            period: None,
+            expires_at: Timestamp::from_millis(START + 90 * DAY).unwrap(),
+        };
+        let auditor = own(&world.ok(&acme.owner, audit("pia@gone.test")));
+        let (link, password) = (world.outbox.newest(auditor), Secret::new("correct horse battery"));
+        world.ok(&Actor::Bearer, Command::SetPassword { link, password: password.clone() });
+        world.directory.log_in(auditor, &password).unwrap();
+        let expired = send("pia@gone.test");
+        world.clock.forward(7 * DAY);
+        // In use: the auditor, and an invitation that is pending.
+        let (number, place) =
+            all(&acme).iter().find(|l| l.entry.action == "inviteAuditor").map(|l| (l.number, l.place)).unwrap();
+        let erase = Command::EraseTexts { number, place };
+        world.ok(&Actor::Operator, erase.clone());
+        let kept = |auditor| match world.row(Kind::Auditor, auditor) {
+            Some(Row::Auditor(row)) => row.email == email("pia@gone.test") && row.name == name("Pia Gone"),
+            other => panic!("{other:?}"),
+        };
+        assert!(kept(auditor), "an active auditor");
+        assert_eq!(world.rule(&Actor::Operator, erase.clone()), Rule::Unknown);
+        world.ok(&acme.owner, Command::RevokeAuditor { auditor });
+        world.ok(&Actor::Operator, erase);
+        let pending = send("eve@here.test");
+        assert_eq!(erased(&acme, "eve@here.test"), 1);
+        let Some(Row::Invitation(row)) = world.row(Kind::Invitation, pending) else { panic!() };
+        assert_eq!((row.email, row.link.is_some()), (email("eve@here.test"), true), "a pending invitation");
+
+        assert!(erased(&acme, "one@") == 0 && erased(&acme, "pia@gone.test") + erased(&acme, "Pia@Gone.test") >= 8);
+        let left = whole(&acme).to_lowercase();
+        assert!(!left.contains("pia") && !left.contains("gone &"), "{left}");
+        let Some(Row::Invitation(row)) = world.row(Kind::Invitation, expired) else { panic!() };
+        assert_eq!(row.state, InvitationState::Cancelled);
+        assert_eq!(world.rule(&acme.owner, Command::ResendInvitation { invitation: expired }), Rule::State);
+        // Nothing is in the way of whoever comes anew, twice over.
+        for _ in 0..2 {
+            let sent = send("pia@gone.test");
+            world.ok(&acme.owner, Command::CancelInvitation { invitation: sent });
+            let auditor = own(&world.ok(&acme.owner, audit("pia@gone.test")));
+            world.ok(&acme.owner, Command::RevokeAuditor { auditor });
+            assert!(erased(&acme, "pia@gone.test") + erased(&acme, "Pia Gone") >= 2);
+        }
+        assert!(!whole(&acme).to_lowercase().contains("pia"));
+        assert_eq!(world.directory.verify().unwrap(), Ok(all(&acme).len() as u64));
+        let mut exported = Vec::new();
+        world.directory.export(&mut exported).unwrap();
+        let moved = World::new(Arc::new(Memory::new(EPOCH)));
+        moved.directory.import(&exported[..]).unwrap();
+        let mut again = Vec::new();
+        moved.directory.export(&mut again).unwrap();
+        assert!(again == exported, "what was erased is moved as it is");
+        // Nor is anything in what SQLite does not use any more.
+        drop(acme);
+        for end in file.iter().flat_map(|_| ["", "-wal"]) {
+            let bytes = std::fs::read(format!("{}{end}", folder.file().display())).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes).to_lowercase();
+            assert!(!text.contains("pia@") && !text.contains("gone &"), "in the file{end}");
+            assert!(!end.is_empty() || text.contains("erased@invalid"));
+        }
     }
 }

@@ -263,6 +263,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     }
     set("synchronous", &"FULL")?;
     set("foreign_keys", &true)?;
+    // What is erased is overwritten: otherwise it stands in the file until its place is used for something else.
+    set("secure_delete", &true)?;
     set("cache_size", &-65_536)?;
     Ok(connection)
 }

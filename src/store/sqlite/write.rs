@@ -250,8 +250,10 @@ impl Tx<'_> {
     fn replace_invitation(&self, old: &Invitation, new: &Invitation) -> Result<Written, StoreError> {
         let ((old_by, old_id), (by, by_id)) = (inviter(old.inviter), inviter(new.inviter));
         self.one(
-            "UPDATE invitations SET state = ?2, expires_at = ?3, link = ?4, inviter = ?5, inviter_id = ?6
-             WHERE id = ?1 AND state = ?7 AND expires_at = ?8 AND link IS ?9 AND inviter = ?10 AND inviter_id IS ?11",
+            "UPDATE invitations SET state = ?2, expires_at = ?3, link = ?4, inviter = ?5, inviter_id = ?6,
+               email = ?12, email_folded = ?13
+             WHERE id = ?1 AND state = ?7 AND expires_at = ?8 AND link IS ?9 AND inviter = ?10 AND inviter_id IS ?11
+               AND email_folded = ?14",
             params![
                 old.id.bytes(),
                 new.state.id(),
@@ -264,6 +266,9 @@ impl Tx<'_> {
                 link(&old.link),
                 old_by,
                 old_id,
+                new.email.as_str(),
+                new.email.folded(),
+                old.email.folded(),
             ],
             Obstacle::Changed,
         )
@@ -296,8 +301,10 @@ impl Tx<'_> {
 
     fn replace_auditor(&self, old: &Auditor, new: &Auditor) -> Result<Written, StoreError> {
         self.one(
-            "UPDATE auditors SET status = ?2, link = ?3, password = ?4, failures = ?5, locked_until = ?6
-             WHERE id = ?1 AND status = ?7 AND link IS ?8 AND password IS ?9 AND failures = ?10 AND locked_until IS ?11",
+            "UPDATE auditors SET status = ?2, link = ?3, password = ?4, failures = ?5, locked_until = ?6, name = ?12,
+               email = ?13, email_folded = ?14, firm = ?15
+             WHERE id = ?1 AND status = ?7 AND link IS ?8 AND password IS ?9 AND failures = ?10 AND locked_until IS ?11
+               AND name = ?16 AND email_folded = ?17 AND firm = ?18",
             params![
                 old.id.bytes(),
                 new.status.id(),
@@ -310,6 +317,13 @@ impl Tx<'_> {
                 old.password.as_ref().map(PasswordHash::as_str),
                 old.failures,
                 old.locked_until.map(|at| at.millis()),
+                new.name.as_str(),
+                new.email.as_str(),
+                new.email.folded(),
+                new.firm.as_str(),
+                old.name.as_str(),
+                old.email.folded(),
+                old.firm.as_str(),
             ],
             Obstacle::Changed,
         )
@@ -500,7 +514,12 @@ impl Writing for Tx<'_> {
         let Ok(number) = i64::try_from(number) else { return Ok(0) };
         let sql = "UPDATE journal_texts SET salt = NULL, text = NULL
           WHERE number = ?1 AND place = ?2 AND text IS NOT NULL";
-        self.prepare(sql)?.execute(params![number, place]).map_err(failed)
+        let erased = self.prepare(sql)?.execute(params![number, place]).map_err(failed)?;
+        let sql = "UPDATE outcomes SET command = zeroblob(32)
+          WHERE json_valid(outcome) AND json_extract(outcome, '$.number') = ?1
+            AND EXISTS (SELECT 1 FROM journal WHERE number = ?1 AND place = ?2)";
+        self.prepare(sql)?.execute(params![number, place]).map_err(failed)?;
+        Ok(erased)
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
