@@ -148,7 +148,7 @@ impl Builder {
         self
     }
 
-    /// How often a thread of this process looks for what other processes have committed: every 50 ms unless said
+    /// How often a thread of this process looks for what other processes have committed: every 10 ms unless said
     /// otherwise. With `None` there is no thread, and [`Directory::refresh`] is to be called often enough.
     #[must_use]
     pub fn look_every(mut self, every: impl Into<Option<Duration>>) -> Self {
@@ -202,7 +202,7 @@ impl Directory {
             invitation_life: Duration::from_secs(7 * 24 * 60 * 60),
             ticks: Box::new(follow::ticks),
             max_staleness: Duration::from_secs(2),
-            look_every: Some(Duration::from_millis(50)),
+            look_every: Some(Duration::from_millis(10)),
         }
     }
 

@@ -180,7 +180,7 @@ fn a_store_that_went_back_is_loaded_again() {
     let before = acme.world.directory.refresh().unwrap();
     acme.world.ok(&acme.owner, Command::DeactivateMember { member: acme.analyst_id });
     let connection = rusqlite::Connection::open(folder.file()).unwrap();
-    let back = "UPDATE head SET number = number - 1; UPDATE members SET active = 1";
+    let back = "BEGIN; UPDATE head SET number = number - 1; UPDATE members SET active = 1; COMMIT";
     connection.execute_batch(back).unwrap();
     assert_eq!(acme.world.directory.refresh().unwrap(), before);
     let eli = bailiwick::store::Kind::Member.uid(acme.analyst_id);
