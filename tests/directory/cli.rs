@@ -128,3 +128,69 @@ fn an_export_is_imported_into_an_empty_directory() {
     let bad = run(&from, &import[..], "");
     assert_eq!(bad.code, 1, "{}", bad.err);
 }
+
+/// The code blocks of a kind in a part of README.md, in their order.
+fn blocks<'t>(part: &'t str, kind: &str) -> Vec<&'t str> {
+    let begin = format!("```{kind}\n");
+    part.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// Runs README's commands as a shell does. Between them its reader keeps what they print where README says so: the uid of
+/// what was made in a variable, the link's token in the file `token`.
+#[test]
+#[cfg(unix)]
+fn the_commands_of_the_readme_print_what_it_says() {
+    let readme = include_str!("../../README.md");
+    let part = readme.split("\n## ").find(|part| part.starts_with("The directory\n")).unwrap();
+    let (commands, printed) = (blocks(part, "sh"), blocks(part, "text"));
+    let ([commands], [printed]) = (&commands[..], &printed[..]) else { panic!("{commands:?} {printed:?}") };
+    let folder = Folder::new();
+    let home = folder.file().parent().unwrap().to_owned();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_bailiwick")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut kept: Vec<(&str, String)> = Vec::new();
+    let mut last = String::new();
+    for line in commands.lines() {
+        let mut shell = Command::new("sh");
+        shell.args(["-euc", line]).current_dir(&home).env("PATH", &path).envs(kept.iter().cloned());
+        let ran = shell.output().unwrap();
+        let err = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.success() && err.is_empty(), "{line}: {err}");
+        last = String::from_utf8(ran.stdout).unwrap();
+        for said in last.lines() {
+            if let Some((_, token)) = said.strip_prefix("send to ").and_then(|rest| rest.split_once(": ")) {
+                std::fs::write(home.join("token"), token).unwrap();
+            }
+            let Some((_, uid)) = said.strip_prefix("done, ").and_then(|rest| rest.split_once(": ")) else { continue };
+            for (name, kind) in [("ORGANIZATION", "Grc::Organization::"), ("OLGA", "Grc::Member::")] {
+                // The first of its kind: Olga, and her organization.
+                if uid.starts_with(kind) && kept.iter().all(|(own, _)| *own != name) {
+                    kept.push((name, uid.to_owned()));
+                }
+            }
+        }
+    }
+    assert_eq!(&last, printed);
+    assert_eq!((commands.lines().count(), kept.len()), (6, 2));
+}
+
+#[test]
+fn an_auditor_logs_in_and_out_on_the_command_line() {
+    let folder = Folder::new();
+    assert_eq!(run(&folder, &["directory", "init"], "").code, 0);
+    let created = json_of(&folder, &["create-organization", "Acme", "--email", "olga@acme.test", "--operator"], "");
+    let organization = text(&created["target"]);
+    let invite =
+        ["invite-auditor", organization, "Ada", "ada@firm.test", "Firm", "--expires-at", "2100-01-01T00:00:00Z"];
+    let invited = json_of(&folder, &[&invite[..], &["--operator"]].concat(), "");
+    let link = text(&invited["link"]["token"]);
+    let set = run(&folder, &["directory", "set-password"], &format!("{link}\ncorrect horse battery\n"));
+    assert_eq!(set.code, 0, "{}", set.err);
+    let session = json_of(&folder, &["log-in", text(&invited["target"])], "correct horse battery\n");
+    let token = text(&session["token"]);
+    let out = json_of(&folder, &["log-out", "--key", "out"], token);
+    assert_eq!((&out["revision"], &out["target"]), (&json!(5), &invited["target"]));
+    assert_eq!(json_of(&folder, &["log-out", "--key", "out"], token)["replayed"], json!(true));
+    let again = run(&folder, &["directory", "log-out"], token);
+    assert_eq!((again.code, again.err.as_str()), (1, "bailiwick: the login is not valid\n"));
+}
