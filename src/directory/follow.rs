@@ -133,8 +133,9 @@ impl Shared {
         }
     }
 
-    /// Starts the thread. A look at a file that nobody has written to costs some 11 µs: whether the path is still that
-    /// file's, a transaction, and one row. Every 10 ms that is a thousandth of a processor. Where there is none to be had, the state grows old and is denied on.
+    /// Starts the thread. Where there is none to be had, the state grows old and is denied on. A look at a file that nobody
+    /// has written to costs some 11 µs, a thousandth of a processor: whether the path is still that file's, a
+    /// transaction, and one row.
     fn begin_to_look(&self) {
         let (Some(every), Some(weak)) = (self.fresh.every, self.fresh.shared.get().cloned()) else { return };
         let looking = move || loop {
