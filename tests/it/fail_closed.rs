@@ -75,6 +75,30 @@ fn a_missing_principal_or_resource_is_denied_and_named() {
 }
 
 #[test]
+fn whom_a_policy_names_is_unknown_all_the_same_while_nothing_is_stored() {
+    let schema = Source::new("s", "entity User; entity Door; action go appliesTo { principal: User, resource: Door };");
+    let policies = r#"@id("but.one") permit (principal, action, resource)
+        unless { principal == User::"ann" && resource == Door::"d" };"#;
+    let bundle = Bundle::from_sources(Sources::new(Some(schema), vec![Source::new("p", policies)]), ErrorMode::Strict);
+    let bundle = bundle.expect("valid");
+    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
+    let ask = |stored: [&str; 2], principal: &str, resource: &str| {
+        let entities = stored.map(|text| Entity::new(uid(text))).to_vec();
+        let snapshot = Snapshot::from_entities(&bundle, entities).expect("valid");
+        let authorizer = Authorizer::builder().bundle(bundle.clone()).snapshot(snapshot).expect("it fits").build();
+        // By uids, and by handles.
+        let plain = Request::new(uid(principal), uid(r#"Action::"go""#), uid(resource));
+        let [one, what, on] = [principal, r#"Action::"go""#, resource].map(|text| authorizer.resolve(&uid(text)));
+        [authorizer.is_authorized(&plain), authorizer.is_authorized(&Request::new(one, what, on))]
+    };
+    let (ann, ben, front, back) = (r#"User::"ann""#, r#"User::"ben""#, r#"Door::"d""#, r#"Door::"e""#);
+    assert!(ask([ann, back], ann, back).iter().all(Decision::allowed));
+    assert!(ask([ben, front], ben, front).iter().all(Decision::allowed));
+    ask([ben, back], ann, back).iter().for_each(|decision| refused(decision, "unknown_principal"));
+    ask([ben, back], ben, front).iter().for_each(|decision| refused(decision, "unknown_resource"));
+}
+
+#[test]
 fn a_request_that_does_not_fit_the_schema_is_denied() {
     let authorizer = acme(vec![]);
     let olga = || grc::member("olga");
