@@ -77,12 +77,9 @@ impl Latest {
     /// The instant that counts where a clock shows `shown`: never before the latest one, which up to 2 s behind counts
     /// as. More is an error, with the latest one.
     pub(crate) fn see(&self, shown: i64) -> Result<i64, i64> {
-        // It only grows, so that one that is not before what is shown needs no writing, for which threads would wait.
-        let latest = match self.0.load(Ordering::SeqCst) {
-            latest if latest >= shown => latest,
-            // In one step: between reading and writing another thread could be shown a later one, and it would be lost.
-            _ => self.0.fetch_max(shown, Ordering::SeqCst),
-        };
+        // In one step: between reading and writing another thread could be shown a later one, and it would be lost. To
+        // read first, and write only what is later, is no such step: the model checker meets an instant that goes back.
+        let latest = self.0.fetch_max(shown, Ordering::SeqCst);
         match latest.saturating_sub(shown) {
             behind if behind > BACKWARDS => Err(latest),
             _ => Ok(latest.max(shown)),
