@@ -215,15 +215,13 @@ impl<'a> Quick<'a> {
 }
 
 /// The state, of which the store's head was `known`, brought to the store's newest revision; the state itself where it
-/// is there already.
+/// is there already. A state of another revision than `known` is loaded anew: what lies between them is not told.
 pub(crate) fn follow(state: &Linked, known: &Head, tx: &mut dyn Reading) -> Result<Linked, LoadError> {
     let head = tx.head()?;
-    if *known == head {
-        return Ok(state.clone());
-    }
-    let changed = match leads_on(known, &head, tx)? {
-        true => tx.changes_since(known.number)?,
-        false => None,
+    let changed = match state.snapshot().revision() == known.revision() {
+        true if *known == head => return Ok(state.clone()),
+        true if leads_on(known, &head, tx)? => tx.changes_since(known.number)?,
+        _ => None,
     };
     match changed {
         Some(changed) => Ok(state.with_changed(apply(state, tx, &changed)?.at(head.revision()))),

@@ -44,7 +44,8 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     pub(super) authorizer: Authorizer,
     fresh: Arc<Fresh>,
-    /// The store's head of which the authorizer's state is. It is set as the state is replaced, just before.
+    /// The store's head of which the authorizer's state is. It is set as the state is replaced, just before: a process
+    /// that is forked between the two has a state that is older, which [`loader::follow`] notices.
     pub(super) known: ArcSwap<Head>,
     /// From a command's first read until its changes are in the authorizer: a process's commands come one after the
     /// other anyway.
@@ -172,12 +173,9 @@ impl Shared {
             let known = self.known.load_full();
             let mut tx = self.store.read()?;
             let head = tx.head()?;
-            if *known == head {
-                let state = Arc::clone(&self.authorizer.state());
-                if state.snapshot().revision() == head.revision() {
-                    return Ok((tx, state));
-                }
-                continue;
+            let state = Arc::clone(&self.authorizer.state());
+            if *known == head && state.snapshot().revision() == head.revision() {
+                return Ok((tx, state));
             }
             let mut followed = false;
             let state = self.authorizer.replace_state(|state| {
@@ -193,6 +191,49 @@ impl Shared {
             if followed {
                 return Ok((tx, state));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use crate::directory::{Actor, Command, Directory};
+    use crate::model::grc::Role;
+    use crate::store::{Memory, Store};
+    use crate::Entity;
+
+    fn entities(directory: &Directory) -> Vec<Entity> {
+        let mut all: Vec<Entity> = directory.authorizer().snapshot().iter().collect();
+        all.sort_by(|a, b| a.uid().cmp(b.uid()));
+        all
+    }
+
+    /// As in a process that was forked while the state was replaced, whose known head is newer than its state.
+    #[test]
+    fn a_state_older_than_the_head_that_is_known_is_loaded_anew() {
+        for later in 0..3 {
+            let store: Arc<dyn Store> = Arc::new(Memory::new(1));
+            let open = || Directory::builder().look_every(None).open(Arc::clone(&store)).unwrap();
+            let (writer, reader) = (open(), open());
+            let create = |nth: u32| {
+                let (name, email) = (format!("Organization {nth}"), format!("p{nth}@x.test"));
+                let command = Command::CreateOrganization {
+                    name: name.parse().unwrap(),
+                    plan: Default::default(),
+                    email: email.parse().unwrap(),
+                    role: Role::Owner,
+                };
+                writer.run(&Actor::Operator, &name, &command).unwrap();
+            };
+            create(0);
+            reader.shared.known.store(Arc::new(store.read().unwrap().head().unwrap()));
+            (1..=later).for_each(create);
+            assert_eq!(reader.refresh().unwrap(), writer.authorizer().snapshot().revision());
+            assert_eq!(entities(&reader), entities(&writer), "{later} later");
         }
     }
 }

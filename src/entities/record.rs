@@ -121,7 +121,7 @@ impl Record<Vec<Cell>> {
         let (mut cells, mut further) = (attributes.into_iter(), Vec::new());
         let attributes: [Packed; N] =
             std::array::from_fn(|_| cells.next().map_or(Packed::ABSENT, |cell| Packed::new(cell, &mut further)));
-        if !further.is_empty() {
+        if extra.is_some() || !further.is_empty() {
             extra.get_or_insert_default().further = further.into();
         }
         Arc::new(Record { generation, type_id, stored, pinned, id, parents, extra, attributes })

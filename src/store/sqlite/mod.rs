@@ -36,7 +36,8 @@ pub struct Sqlite {
 #[derive(Debug)]
 struct Connections {
     process: u32,
-    /// Which file they are open on: another may come in its place.
+    /// Which file had the path before they were opened: where another came in its place meanwhile, the next transaction
+    /// notices it and opens that.
     file: File,
     /// Those that nobody uses now.
     idle: Mutex<Vec<Connection>>,
@@ -118,9 +119,9 @@ impl Sqlite {
     }
 
     fn fill(path: &Path, epoch: u64) -> Result<Self, StoreError> {
-        let connection = connect(path)?;
+        let (file, connection) = (File::at(path)?, connect(path)?);
         connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-        let store = Self::of(path, connection)?;
+        let store = Self::of(path, file, connection);
         store.migrate()?;
         let tx = store.begin("BEGIN IMMEDIATE")?;
         let epoch = i64::try_from(epoch & (u64::MAX >> 1)).unwrap_or(0);
@@ -147,12 +148,12 @@ impl Sqlite {
         if !path.is_file() {
             return Err(StoreError::NotFound(path.into()));
         }
-        let connection = connect(path)?;
+        let (file, connection) = (File::at(path)?, connect(path)?);
         let application: i64 = pragma(&connection, "application_id").map_err(|error| foreign(path, error))?;
         if application != APPLICATION {
             return Err(StoreError::Foreign(path.into()));
         }
-        let store = Self::of(path, connection)?;
+        let store = Self::of(path, file, connection);
         store.migrate()?;
         // A file without a head is one whose making was broken off.
         store.read()?.head()?;
@@ -183,9 +184,9 @@ impl Sqlite {
         Box::new(tx).commit()
     }
 
-    fn of(path: &Path, connection: Connection) -> Result<Self, StoreError> {
-        let own = Connections::new(File::at(path)?, vec![connection]);
-        Ok(Self { path: path.into(), connections: ArcSwap::from_pointee(own) })
+    fn of(path: &Path, file: File, connection: Connection) -> Self {
+        let own = Connections::new(file, vec![connection]);
+        Self { path: path.into(), connections: ArcSwap::from_pointee(own) }
     }
 
     /// The connections of this process to the file that has the path now.
