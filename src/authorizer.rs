@@ -85,6 +85,16 @@ pub(crate) trait Freshness: Send + Sync {
 }
 
 impl Shadow {
+    /// Decides, and compares where it is the turn for that.
+    #[cold]
+    fn decide(&self, state: &Linked, request: &Request, now: engine::Now<'_>, decision: &mut Decision) {
+        // Both are decided at one instant.
+        let instant = std::cell::OnceCell::new();
+        let now = || instant.get_or_init(now).clone();
+        engine::decide(state, request, &now, decision);
+        self.compare(state, request, &now, decision);
+    }
+
     fn compare(&self, state: &Linked, request: &Request, now: engine::Now<'_>, ours: &Decision) {
         if !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.one_in) {
             return;
@@ -279,25 +289,19 @@ impl Authorizer {
         decisions
     }
 
-    #[inline]
+    #[inline(always)]
     fn decide(
         &self,
         state: &Linked,
         fresh: &Result<(), DecisionError>,
         request: &Request,
-        now: &dyn Fn() -> Result<Timestamp, DecisionError>,
+        now: engine::Now<'_>,
         decision: &mut Decision,
     ) {
         match (fresh, &self.shadow) {
-            (Err(stale), _) => engine::refuse(state, stale.clone(), decision),
             (Ok(()), None) => engine::decide(state, request, now, decision),
-            (Ok(()), Some(shadow)) => {
-                // Both are decided at one instant.
-                let instant = std::cell::OnceCell::new();
-                let now = || instant.get_or_init(now).clone();
-                engine::decide(state, request, &now, decision);
-                shadow.compare(state, request, &now, decision);
-            }
+            (Ok(()), Some(shadow)) => shadow.decide(state, request, now, decision),
+            (Err(stale), _) => engine::refuse(state, stale.clone(), decision),
         }
         if let Some(listener) = &self.listener {
             listener(request, decision);
@@ -311,7 +315,10 @@ impl Authorizer {
     /// The error to answer everything with, if the entities may not be the newest.
     #[inline]
     pub(crate) fn fresh(&self) -> Result<(), DecisionError> {
-        self.freshness.as_ref().map_or(Ok(()), |freshness| freshness.check())
+        match &self.freshness {
+            None => Ok(()),
+            Some(freshness) => freshness.check(),
+        }
     }
 
     /// The present instant, never before the latest one seen: up to 2 s behind counts as that one, more is an error.

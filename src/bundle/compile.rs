@@ -2,15 +2,16 @@
 //! Cedar, policy by policy.
 
 use std::collections::{BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use cedar_policy::pst;
 
-use super::layout::Layout;
+use super::layout::{Layout, NUMBERED};
 use super::load::scope_can_match;
 use super::lower::{Known, Lowering, Mention, Shared};
-use super::plan::{Plan, Schema};
-use super::program::{Action, Between, Cond, Environment, Given, Program, Root, Rule, GIVEN};
+use super::plan::{Constants, Plan, Schema, Section};
+use super::program::{Action, Between, Cond, Environment, Given, Program, Root, Route, Rule, GIVEN};
 use super::types::{ActionType, EntityType, Field, Types};
 use super::Slice;
 use crate::engine::bugs::Bug;
@@ -33,6 +34,8 @@ pub(crate) fn compile(
     slice: &dyn Fn(&[usize]) -> Arc<Slice>,
 ) -> Program {
     let mut program = Program::default();
+    // No plan begins with the first.
+    program.plans.sections.push(Section::default());
     let mut shared = Shared::default();
     // Every policy once, for any request, with the principal and resource that it names.
     let mut all: Vec<(Vec<Mention>, Source, Arc<Cond>)> = Vec::new();
@@ -71,14 +74,16 @@ pub(crate) fn compile(
     let cedar = |places: Vec<usize>| (!places.is_empty()).then(|| slice(&places));
     program.anything = Environment {
         rules: general.iter().map(|(source, condition)| rule(source, Arc::clone(condition))).collect(),
-        plan: Plan::default(),
+        sections: 0..0,
         cedar: cedar(uncovered.clone()),
-        planned: false,
+        numbered: false,
     };
     let mut room = SPECIAL;
     // Environments without policies for Cedar, by the ranks of their rules.
     let mut alike: HashMap<Vec<u32>, Vec<usize>> = HashMap::new();
     let mut contexts: Vec<Arc<[Given]>> = Vec::new();
+    let mut constants = Constants::default();
+    let mut plans: Vec<Plan> = Vec::new();
     for (types, uid, of) in types.iter().flat_map(|t| t.actions.iter().map(move |(uid, of)| (*t, uid, of))) {
         let Some(number) = layout.fixed_id(uid) else { continue };
         let mut groups = if Bug::NoActionGroups.is_in() { BTreeSet::new() } else { of.ancestors.clone() };
@@ -86,7 +91,7 @@ pub(crate) fn compile(
         let numbers =
             |names: &[String]| -> Vec<u32> { names.iter().filter_map(|n| layout.type_id(&n.into())).collect() };
         let (principals, resources) = (numbers(&of.principals), numbers(&of.resources));
-        let mut places = Vec::new();
+        let mut routes = Vec::new();
         for principal in &principals {
             for resource in &resources {
                 let known = Known { principal: *principal, action: uid, groups: &groups, resource: *resource };
@@ -115,15 +120,16 @@ pub(crate) fn compile(
                     };
                     is_required(types, layout, of, number)
                 };
-                let given = |name: &Word| {
-                    let place = of.context.fields.keys().take(GIVEN).position(|own| **own == **name);
-                    place.and_then(|place| u8::try_from(place).ok())
-                };
-                let schema = Schema { enumerated: layout.enumerated(), required: &required, given: &given };
-                let plan = Plan::new(&rules, &schema);
+                let given = |name: &Word| of.context.fields.keys().take(GIVEN).position(|own| **own == **name);
+                let (enumerated, constants) = (layout.enumerated(), &mut constants);
+                let plan = Plan::new(&rules, &mut Schema { enumerated, required: &required, given: &given, constants });
+                let numbered = [*principal, *resource].iter().all(|of| layout.attributes(*of).len() <= NUMBERED);
                 let place = match alike.entry(rules.iter().map(|rule| rule.rank).collect()).or_default() {
                     same if left.is_empty() => {
-                        let is_same = |at: &&usize| program.environments.get(**at).is_some_and(|e| e.is(&rules, &plan));
+                        let is_same = |at: &&usize| {
+                            let own = program.environments.get(**at).zip(plans.get(**at));
+                            own.is_some_and(|(own, planned)| own.is(&rules, numbered) && *planned == plan)
+                        };
                         let known = same.iter().find(is_same).copied();
                         same.extend(known.is_none().then_some(program.environments.len()));
                         known
@@ -131,33 +137,36 @@ pub(crate) fn compile(
                     _ => None,
                 };
                 let place = place.unwrap_or_else(|| {
-                    program.environments.push(Environment::new(rules, plan, cedar(left)));
+                    // Where there is no room for a plan, there is none.
+                    let sections = program.plans.put(&plan).unwrap_or(0..0);
+                    program.environments.push(Environment { rules, sections, cedar: cedar(left), numbered });
+                    plans.push(plan);
                     program.environments.len() - 1
                 });
+                let section = program.environments.get(place).zip(plans.get(place)).and_then(|(own, plan)| {
+                    let is_all = own.cedar.is_none() && plan.rules() == own.rules.len() && !own.sections.is_empty();
+                    NonZeroU32::new(own.sections.start).filter(|_| is_all)
+                });
                 // A number that does not fit is that of no environment.
-                places.push(u32::try_from(place).unwrap_or(u32::MAX));
+                routes.push(Route::new(*principal, *resource, u32::try_from(place).unwrap_or(u32::MAX), section));
             }
         }
         if program.actions.len() <= number as usize {
             program.actions.resize_with(number as usize + 1, || None);
         }
         if let Some(place) = program.actions.get_mut(number as usize) {
-            let environments = Between::new(&principals, &resources, places);
-            *place = Some(action(types, uid, of, (principals, resources), environments, &mut contexts));
+            let environments = Between::new(&routes);
+            *place = Some(Box::new(action(types, uid, of, (principals, resources), environments, &mut contexts)));
         }
     }
     program.literals = shared.literals;
+    program.plans.constants = constants.all();
     program
 }
 
 impl Environment {
-    fn new(rules: Vec<Rule>, plan: Plan, cedar: Option<Arc<Slice>>) -> Self {
-        let planned = cedar.is_none() && plan.sections.iter().map(|s| s.rules).sum::<usize>() == rules.len();
-        Self { rules, plan, cedar, planned }
-    }
-
-    fn is(&self, rules: &[Rule], plan: &Plan) -> bool {
-        self.cedar.is_none() && *self.rules == *rules && self.plan == *plan
+    fn is(&self, rules: &[Rule], numbered: bool) -> bool {
+        self.cedar.is_none() && *self.rules == *rules && self.numbered == numbered
     }
 }
 
@@ -188,7 +197,7 @@ fn action(
         principals,
         resources,
         now: now.filter(|_| types.wants_now(uid)).map(|(place, field)| (place, field.required)),
-        required: given.iter().filter(|field| field.required).count(),
+        required: u32::try_from(given.iter().filter(|field| field.required).count()).unwrap_or(u32::MAX),
         given,
         clamps: uid.type_name() == "Grc::Action" && downloads.contains(&uid.id()),
         context: of.context.clone(),

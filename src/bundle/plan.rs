@@ -2,10 +2,11 @@
 //! stands which rules hold. What stands behind a guard in a rule is asked only where the guard holds.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::layout::NOWHERE;
 use super::program::{Cond, Expr, Name, Root, Rule};
-use crate::entities::record::Packed;
+use crate::entities::record::{Packed, Question};
 use crate::model::Word;
 
 /// Rules of a section, and its tests, are bits of one word.
@@ -15,174 +16,251 @@ const NODES: usize = 200;
 /// Most rules of an environment that are planned.
 const PLANNED: usize = 64;
 
-/// The first rules of an environment in sections, one after the other; the rules after them are not planned.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) sections: Box<[Section]>,
+/// The plans of all environments, each kind of part in one piece: a decision fetches little of each.
+#[derive(Debug, Default)]
+pub(crate) struct Plans {
+    pub(crate) sections: Vec<Section>,
+    pub(crate) nodes: Vec<Node>,
+    /// Where the answers of lists lead.
+    pub(crate) ways: Vec<Next>,
+    pub(crate) ends: Vec<End>,
+    /// The ranks of the rules that hold, where more than one does.
+    pub(crate) ranks: Vec<u32>,
+    /// For what a question does not answer.
+    pub(crate) tests: Vec<Test>,
+    /// What questions compare with.
+    pub(crate) constants: Box<[Packed]>,
 }
 
-/// Rules that follow each other, as one graph. Where a test has no answer, each rule is evaluated by itself.
-#[derive(Debug, PartialEq)]
+/// Rules that follow each other, as one graph: which of the parts are its own. Where a test has no answer, each rule is
+/// evaluated by itself.
+#[derive(Debug, Default)]
 pub(crate) struct Section {
     /// How many rules.
-    pub(crate) rules: usize,
-    /// Where to begin. A section that is not planned has no nodes: each rule is evaluated by itself.
+    pub(crate) rules: u32,
+    /// Where its parts begin.
+    pub(crate) nodes: u32,
+    pub(crate) ways: u32,
+    pub(crate) ends: u32,
+    pub(crate) tests: u32,
+    /// Where to begin. A section that is not planned has no nodes and no ends: each rule is evaluated by itself.
     pub(crate) start: Next,
-    pub(crate) nodes: Box<[Node]>,
-    /// The ranks of the rules that hold, end by end.
-    pub(crate) ranks: Box<[u32]>,
-    /// Where switches lead.
-    pub(crate) ways: Box<[Next]>,
-    /// What the policies say that is compared.
-    pub(crate) constants: Box<[Packed]>,
-    /// The tests' conditions, for what takes more than a look.
-    pub(crate) conds: Box<[Cond]>,
+    /// How many nodes and ends it has.
+    pub(crate) node_count: u8,
+    pub(crate) end_count: u8,
+    /// Whether it is the last of its environment.
+    pub(crate) last: bool,
 }
 
-/// Where a graph goes on: the place of a node.
+/// The first rules of an environment in sections, one after the other; the rules after them are not planned. It is for
+/// a principal and a resource that have no attributes but those with numbers.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Plan {
+    sections: Vec<Woven>,
+}
+
+/// A section before it has its place.
+#[derive(Debug, Default, PartialEq)]
+struct Woven {
+    rules: usize,
+    start: Next,
+    nodes: Vec<Node>,
+    ways: Vec<Next>,
+    /// Which rules hold, and whether they forbid.
+    ends: Vec<(Vec<u32>, bool)>,
+    tests: Vec<Test>,
+}
+
+/// Where a graph goes on: the place of a node, or beyond these of an end, counted from the highest number down.
 pub(crate) type Next = u8;
 
-/// Asks one thing, or says what was found. Small, since a decision fetches some of them.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Node {
-    /// Whether two are the same entity or Boolean, which is asked most; with the condition's place in `conds`.
-    Same { a: Spot, b: Spot, cond: u8, yes: Next, no: Next },
-    /// Any other condition without and, or, not and if.
-    Test { form: Form, cond: u8, yes: Next, no: Next },
-    /// Which of the entities that the schema lists an attribute is: the first so many numbers lead by `ways`, beginning
-    /// at a place, the others to `other`.
-    Switch { of: Own, first: u16, count: u16, other: Next },
-    /// So many rules hold, beginning at a place in `ranks`. If forbids do, they alone.
-    End { first: u16, count: u16, forbid: bool },
+/// Asks one thing. All are alike, so that nothing must be foretold, and small, since a decision fetches some of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(16))]
+pub(crate) struct Node {
+    /// Of which two.
+    pub(crate) a: Spot,
+    pub(crate) b: Spot,
+    pub(crate) question: Question,
+    /// The test to be put where the question has no answer; [`NO_TEST`] where there is none.
+    pub(crate) test: u8,
+    /// Where the answers 0 and 1 lead. Of a list the two say where in `ways` its answers lead.
+    pub(crate) next: [Next; 2],
 }
 
-const _: () = assert!(std::mem::size_of::<Node>() <= 16);
+const _: () = assert!(std::mem::size_of::<Node>() == 16);
 
-/// The usual conditions on stored entities, which take but a look.
+/// No test has this number.
+pub(crate) const NO_TEST: u8 = u8::MAX;
+
+/// What was found: so many rules hold. If forbids do, they alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct End {
+    pub(crate) forbid: bool,
+    pub(crate) count: u8,
+    /// The rank of the only one, or where in `ranks` theirs begin.
+    pub(crate) at: u32,
+}
+
+impl Node {
+    /// Where in the section's `ways` the answers of a list lead.
+    #[inline]
+    pub(crate) fn first(&self) -> usize {
+        u16::from_le_bytes(self.next).into()
+    }
+}
+
+/// A condition without and, or, not and if.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Test {
+    /// The answer that is the condition's being true.
+    pub(crate) yes: bool,
+    pub(crate) form: Form,
+    pub(crate) cond: Cond,
+}
+
+/// The usual conditions that are no question but take few looks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Form {
-    /// Both are the same entity or Boolean: a node of its own.
-    Same(Spot, Spot),
-    Has(Own),
-    /// The entity has an attribute that its type gives no number.
-    HasMore(Root),
-    /// Any two entities are the same.
-    Equal(Place, Place),
     /// The first is the second or belongs to it.
-    Within(Place, Place),
+    Within(Spot, Spot),
     /// The attribute, a set, has the entity.
-    Among(Own, Place),
-    /// The context has the attribute with this number.
-    HasGiven(u8),
+    Among(Root, u8, Spot),
     /// The first is before the second, or where the flag is set the same: two instants or two numbers.
-    Before(Place, Place, bool),
+    Before(Spot, Spot, bool),
     /// Any other condition.
     Other,
 }
 
-/// Where an entity or Boolean is, in one byte: an attribute of the principal or the resource by its number, one of these
-/// two themselves, or what the policies say. All are read in the same way, so that nothing must be foretold.
+/// Where a value is: in a bank, at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spot(u8);
+pub(crate) struct Spot {
+    place: u16,
+    bank: Bank,
+}
+
+/// Where values are. All are read in the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Bank {
+    /// The attributes of the principal, by their numbers.
+    Principal,
+    Resource,
+    /// These two themselves.
+    Roots,
+    /// The attributes of the context, by their numbers.
+    Given,
+    /// What the policies say.
+    Constants,
+    /// The entities that the policies name, by their places among the literals.
+    Literals,
+}
+
+/// How many banks there are.
+pub(crate) const BANKS: usize = Bank::Literals as usize + 1;
 
 impl Spot {
-    fn own(own: Own) -> Option<Self> {
-        let bank = match own.root {
-            Root::Principal => 0,
-            Root::Resource => 1 << 6,
-        };
-        (own.number < 1 << 6).then_some(Self(bank | own.number))
+    /// None where there is no room for the place.
+    fn new(bank: Bank, place: usize) -> Option<Self> {
+        u16::try_from(place).ok().filter(|place| *place != NOWHERE).map(|place| Self { place, bank })
     }
 
-    fn root(root: Root) -> Self {
-        match root {
-            Root::Principal => Self(2 << 6),
-            Root::Resource => Self(2 << 6 | 1),
-        }
-    }
-
-    /// What the policies say, put among the section's constants; none where there is no room.
-    fn constant(value: Packed, constants: &mut Vec<Packed>) -> Option<Self> {
-        let at = constants.iter().position(|own| *own == value).unwrap_or(constants.len());
-        if at == constants.len() {
-            constants.push(value);
-        }
-        u8::try_from(at).ok().filter(|at| *at < 1 << 6).map(|at| Self(3 << 6 | at))
-    }
-
-    fn new(place: Place, constants: &mut Vec<Packed>) -> Option<Self> {
-        match place {
-            Place::Own(own) => Self::own(own),
-            Place::Root(root) => Some(Self::root(root)),
-            Place::Fixed(number) => Self::constant(Packed::entity(number.into()), constants),
-            Place::Literal(_) | Place::Given(_) => None,
-        }
-    }
-
-    /// 0 for the principal's attributes, 1 for the resource's, 2 for these two, 3 for the section's constants.
+    /// The bank's number.
     #[inline]
     pub(crate) fn bank(self) -> usize {
-        usize::from(self.0 >> 6)
+        self.bank as usize
     }
 
     /// The place in the bank.
     #[inline]
     pub(crate) fn at(self) -> usize {
-        usize::from(self.0 & 63)
+        self.place.into()
+    }
+
+    /// Which of principal and resource it is, if one.
+    #[inline]
+    pub(crate) fn root(self) -> Option<Root> {
+        match (self.bank == Bank::Roots, self.place) {
+            (true, 0) => Some(Root::Principal),
+            (true, 1) => Some(Root::Resource),
+            _ => None,
+        }
+    }
+
+    fn of(expr: &Expr, schema: &mut Schema<'_>) -> Option<Self> {
+        match expr {
+            Expr::Root(root) => Self::new(Bank::Roots, *root as usize),
+            Expr::Own(root, number, _) => Self::own(*root, *number),
+            Expr::Name(name) => Self::named(*name, schema),
+            Expr::OfContext(name) => Self::new(Bank::Given, (schema.given)(name)?),
+            Expr::Bool(b) => schema.constants.spot(Packed::bool(*b)),
+            Expr::Long(n) => schema.constants.spot(Packed::long(*n)),
+            Expr::Datetime(ms) => schema.constants.spot(Packed::datetime(*ms)),
+            _ => None,
+        }
+    }
+
+    fn own(root: Root, number: u16) -> Option<Self> {
+        let bank = match root {
+            Root::Principal => Bank::Principal,
+            Root::Resource => Bank::Resource,
+        };
+        Self::new(bank, number.into())
+    }
+
+    fn named(name: Name, schema: &mut Schema<'_>) -> Option<Self> {
+        match name {
+            Name::Fixed(number) => schema.constants.spot(Packed::entity(number)),
+            Name::Literal(number) => Self::new(Bank::Literals, usize::try_from(number).ok()?),
+        }
     }
 }
 
-/// An attribute of principal or resource, by its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Own {
-    pub(crate) root: Root,
-    pub(crate) number: u8,
+/// What all policies say that is compared.
+#[derive(Debug, Default)]
+pub(crate) struct Constants {
+    places: HashMap<Packed, usize>,
+    all: Vec<Packed>,
 }
 
-/// Where a value is found.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Place {
-    Root(Root),
-    Own(Own),
-    /// An entity that a policy names, as [`Name`] does.
-    Fixed(u16),
-    Literal(u16),
-    /// An attribute of the context, by its number.
-    Given(u8),
+impl Constants {
+    /// Where a value is; none where there is no more room.
+    fn spot(&mut self, value: Packed) -> Option<Spot> {
+        let next = self.all.len();
+        let place = *self.places.entry(value).or_insert(next);
+        let spot = Spot::new(Bank::Constants, place);
+        if place == next && spot.is_some() {
+            self.all.push(value);
+        }
+        spot
+    }
+
+    /// By their places.
+    pub(crate) fn all(self) -> Box<[Packed]> {
+        self.all.into()
+    }
 }
 
-/// What the schema says of an environment.
+/// What the schema says of an environment, and what was said in others.
 pub(crate) struct Schema<'a> {
     /// How many numbers belong to entities of enumerated types.
     pub(crate) enumerated: usize,
     /// Whether an attribute is required.
     pub(crate) required: &'a dyn Fn(Root, u16) -> bool,
     /// The number of an attribute of the context, if it has one.
-    pub(crate) given: &'a dyn Fn(&Word) -> Option<u8>,
+    pub(crate) given: &'a dyn Fn(&Word) -> Option<usize>,
+    pub(crate) constants: &'a mut Constants,
 }
 
 impl Form {
-    fn new(cond: &Cond, schema: &Schema<'_>, constants: &mut Vec<Packed>) -> Self {
-        let place = |expr: &Expr| Place::new(expr, schema);
-        let both = |pair: &(Expr, Expr)| Some((place(&pair.0)?, place(&pair.1)?));
+    fn new(cond: &Cond, schema: &mut Schema<'_>) -> Self {
         let form = match cond {
-            Cond::Flag(root, number, _) => {
-                let spot = Own::new(*root, *number).and_then(Spot::own);
-                spot.and_then(|a| Some(Form::Same(a, Spot::constant(Packed::TRUE, constants)?)))
-            }
-            Cond::HasOwn(root, NOWHERE, _) => Some(Form::HasMore(*root)),
-            Cond::HasOwn(root, number, _) => Own::new(*root, *number).map(Form::Has),
-            Cond::HasContext(name) => (schema.given)(name).map(Form::HasGiven),
-            Cond::Is(expr, name) => {
-                Place::named(*name).and_then(|name| Some(Form::same(place(expr)?, name, constants)))
-            }
-            Cond::Equal(pair) => both(pair).map(|(a, b)| Form::same(a, b, constants)),
-            Cond::In(pair) => both(pair).map(|(a, b)| Form::Within(a, b)),
-            Cond::Less(pair) => both(pair).map(|(a, b)| Form::Before(a, b, false)),
-            Cond::LessOrEqual(pair) => both(pair).map(|(a, b)| Form::Before(a, b, true)),
-            Cond::Contains(pair) => match (&pair.0, place(&pair.1)) {
-                (Expr::Own(root, number, _), Some(place)) => {
-                    Own::new(*root, *number).map(|own| Form::Among(own, place))
+            Cond::In(pair) => both(pair, schema).map(|(a, b)| Form::Within(a, b)),
+            Cond::Less(pair) => both(pair, schema).map(|(a, b)| Form::Before(a, b, false)),
+            Cond::LessOrEqual(pair) => both(pair, schema).map(|(a, b)| Form::Before(a, b, true)),
+            Cond::Contains(pair) => match (&pair.0, Spot::of(&pair.1, schema)) {
+                (Expr::Own(root, number, _), Some(spot)) => {
+                    u8::try_from(*number).ok().map(|number| Form::Among(*root, number, spot))
                 }
                 _ => None,
             },
@@ -190,65 +268,94 @@ impl Form {
         };
         form.unwrap_or(Form::Other)
     }
-
-    fn same(a: Place, b: Place, constants: &mut Vec<Packed>) -> Self {
-        match (Spot::new(a, constants), Spot::new(b, constants)) {
-            (Some(a), Some(b)) => Form::Same(a, b),
-            _ => Form::Equal(a, b),
-        }
-    }
 }
 
-impl Own {
-    fn new(root: Root, number: u16) -> Option<Self> {
-        u8::try_from(number).ok().map(|number| Own { root, number })
-    }
+fn both(pair: &(Expr, Expr), schema: &mut Schema<'_>) -> Option<(Spot, Spot)> {
+    Some((Spot::of(&pair.0, schema)?, Spot::of(&pair.1, schema)?))
 }
 
-impl Place {
-    fn new(expr: &Expr, schema: &Schema<'_>) -> Option<Self> {
-        match expr {
-            Expr::Root(root) => Some(Place::Root(*root)),
-            Expr::Own(root, number, _) => Own::new(*root, *number).map(Place::Own),
-            Expr::Name(name) => Self::named(*name),
-            Expr::OfContext(name) => (schema.given)(name).map(Place::Given),
-            _ => None,
+/// What to ask of which two to know whether the condition holds, and the answer if it does; none where that takes more.
+fn question(cond: &Cond, schema: &mut Schema<'_>) -> Option<(Spot, Spot, Question, bool)> {
+    let absent = |own, schema: &mut Schema<'_>| Some((own, schema.constants.spot(Packed::ABSENT)?));
+    let ((a, b), question, yes) = match cond {
+        Cond::Flag(root, number, _) => {
+            ((Spot::own(*root, *number)?, schema.constants.spot(Packed::TRUE)?), Question::SAME, true)
         }
-    }
-
-    fn named(name: Name) -> Option<Self> {
-        match name {
-            Name::Fixed(number) => u16::try_from(number).ok().map(Place::Fixed),
-            Name::Literal(number) => u16::try_from(number).ok().map(Place::Literal),
+        Cond::HasOwn(root, number, _) => (absent(Spot::own(*root, *number)?, schema)?, Question::ABSENT, false),
+        Cond::HasContext(name) => {
+            (absent(Spot::new(Bank::Given, (schema.given)(name)?)?, schema)?, Question::ABSENT, false)
         }
-    }
+        Cond::Is(expr, name) => ((Spot::of(expr, schema)?, Spot::named(*name, schema)?), Question::SAME, true),
+        Cond::Equal(pair) => (both(pair, schema)?, Question::SAME, true),
+        _ => return None,
+    };
+    Some((a, b, question, yes))
 }
 
 impl Plan {
     /// Plans the rules of one environment.
-    pub(crate) fn new(rules: &[Rule], schema: &Schema<'_>) -> Self {
+    pub(crate) fn new(rules: &[Rule], schema: &mut Schema<'_>) -> Self {
         let mut left = rules.get(..PLANNED).unwrap_or(rules);
         let mut sections = Vec::new();
         while !left.is_empty() {
-            let section = Section::longest(left, schema).unwrap_or_else(Section::unplanned);
+            let section = Woven::longest(left, schema).unwrap_or_else(Woven::unplanned);
             left = left.get(section.rules..).unwrap_or_default();
             sections.push(section);
         }
-        Self { sections: sections.into() }
+        Self { sections }
+    }
+
+    /// How many rules are planned.
+    pub(crate) fn rules(&self) -> usize {
+        self.sections.iter().map(|section| section.rules).sum()
     }
 }
 
-impl Section {
+impl Plans {
+    /// Puts a plan among them, and gives where its sections are.
+    pub(crate) fn put(&mut self, plan: &Plan) -> Option<Range<u32>> {
+        let begin = number(self.sections.len())?;
+        for (left, woven) in (0..plan.sections.len()).rev().zip(&plan.sections) {
+            self.sections.push(Section {
+                rules: number(woven.rules)?,
+                nodes: number(self.nodes.len())?,
+                ways: number(self.ways.len())?,
+                ends: number(self.ends.len())?,
+                tests: number(self.tests.len())?,
+                start: woven.start,
+                node_count: u8::try_from(woven.nodes.len()).ok()?,
+                end_count: u8::try_from(woven.ends.len()).ok()?,
+                last: left == 0,
+            });
+            for (ranks, forbid) in &woven.ends {
+                let at = match **ranks {
+                    [only] => only,
+                    _ => number(place(&mut self.ranks, ranks))?,
+                };
+                self.ends.push(End { forbid: *forbid, count: u8::try_from(ranks.len()).ok()?, at });
+            }
+            self.nodes.extend_from_slice(&woven.nodes);
+            self.ways.extend_from_slice(&woven.ways);
+            self.tests.extend_from_slice(&woven.tests);
+        }
+        Some(begin..number(self.sections.len())?)
+    }
+}
+
+fn number(of: usize) -> Option<u32> {
+    u32::try_from(of).ok()
+}
+
+impl Woven {
     /// One rule that is evaluated by itself.
     fn unplanned() -> Self {
-        let (start, nodes, ranks, ways, constants, conds) = Default::default();
-        Self { rules: 1, start, nodes, ranks, ways, constants, conds }
+        Self { rules: 1, ..Self::default() }
     }
 
     /// As many of the first of `rules` as go together; none where not even one does.
-    fn longest(rules: &[Rule], schema: &Schema<'_>) -> Option<Self> {
+    fn longest(rules: &[Rule], schema: &mut Schema<'_>) -> Option<Self> {
         // Mostly all do.
-        let first = |count: usize| rules.get(..count).and_then(|rules| Self::new(rules, schema));
+        let mut first = |count: usize| rules.get(..count).and_then(|rules| Self::new(rules, schema));
         let most = rules.len().min(BITS);
         let mut longest = first(most);
         let (mut fits, mut too_many) = (0, most);
@@ -263,22 +370,48 @@ impl Section {
     }
 
     /// All of `rules` as one graph; none where it would be too large.
-    fn new(rules: &[Rule], schema: &Schema<'_>) -> Option<Self> {
+    fn new(rules: &[Rule], schema: &mut Schema<'_>) -> Option<Self> {
         let mut tests = Tests { required: schema.required, tests: Vec::new(), steps: Vec::new() };
         let at = rules.iter().map(|rule| tests.walk(&rule.condition, HOLDS, FAILS)).collect::<Option<Vec<u16>>>()?;
         let lists = lists(&tests.tests, schema.enumerated);
-        let mut weaver = Weaver { rules, schema, tests: &tests, lists, known: HashMap::new(), parts: Parts::default() };
+        let woven = Self { rules: rules.len(), ..Self::default() };
+        let mut weaver = Weaver { rules, schema, tests: &tests, lists, known: HashMap::new(), woven };
         let start = weaver.weave(State { at, asked: 0, truth: 0 })?;
-        let Parts { nodes, ranks, ways, constants } = weaver.parts;
-        Some(Self {
-            rules: rules.len(),
-            start,
-            nodes: nodes.into(),
-            ranks: ranks.into(),
-            ways: ways.into(),
-            constants: constants.into(),
-            conds: tests.tests.into_iter().cloned().collect(),
-        })
+        let Weaver { schema, woven, .. } = weaver;
+        let mut test = |cond: &Cond| Test {
+            yes: question(cond, schema).is_none_or(|(_, _, _, yes)| yes),
+            form: Form::new(cond, schema),
+            cond: cond.clone(),
+        };
+        let tests = tests.tests.iter().map(|cond| test(cond)).collect();
+        Some(Self { start, tests, ..woven }.in_order())
+    }
+
+    /// With its nodes in the order in which they are asked, as far as there is one: those that a decision asks are near
+    /// each other.
+    fn in_order(self) -> Self {
+        let Self { start, nodes, ways, .. } = &self;
+        let leads = |node: &Node| match node.question.slots() {
+            0 => node.next.iter().rev().copied().collect::<Vec<Next>>(),
+            slots => ways.iter().skip(node.first()).take(slots + 1).copied().collect(),
+        };
+        let mut order: Vec<Next> = Vec::new();
+        let mut open = vec![*start];
+        while let Some(at) = open.pop() {
+            if let Some(node) = nodes.get(usize::from(at)).filter(|_| !order.contains(&at)) {
+                order.push(at);
+                open.extend(leads(node).iter().rev());
+            }
+        }
+        // INVARIANT: fewer than 256, since what is renumbered had numbers. Ends keep theirs.
+        let new =
+            |old: &Next| order.iter().position(|own| own == old).and_then(|at| u8::try_from(at).ok()).unwrap_or(*old);
+        let moved = |node: &Node| match node.question.slots() {
+            0 => Node { next: node.next.map(|next| new(&next)), ..*node },
+            _ => *node,
+        };
+        let in_order = order.iter().filter_map(|at| nodes.get(usize::from(*at))).map(moved).collect();
+        Self { start: new(start), nodes: in_order, ways: ways.iter().map(new).collect(), ..self }
     }
 }
 
@@ -306,6 +439,7 @@ impl<'a> Tests<'a> {
     fn walk(&mut self, cond: &'a Cond, yes: u16, no: u16) -> Option<u16> {
         match cond {
             Cond::Always(b) => Some(if *b { yes } else { no }),
+            Cond::HasOwn(_, NOWHERE, _) => Some(no),
             Cond::Not(inner) => self.walk(inner, no, yes),
             Cond::All(parts) => parts.iter().rev().try_fold(yes, |next, part| self.walk(part, next, no)),
             Cond::Any(parts) => parts.iter().rev().try_fold(no, |next, part| self.walk(part, yes, next)),
@@ -370,7 +504,7 @@ fn listed(test: &Cond, enumerated: usize) -> Option<((Root, u16), Vec<usize>)> {
         _ => return None,
     };
     // One that the type does not have is never a listed entity.
-    Own::new(of.0, of.1)?;
+    Spot::own(of.0, of.1)?;
     let number = |name: &Name| match name {
         Name::Fixed(number) => Some(*number as usize).filter(|number| *number < enumerated),
         Name::Literal(_) => None,
@@ -400,7 +534,7 @@ fn lists(tests: &[&Cond], enumerated: usize) -> Vec<List> {
         let only = list.tests.is_power_of_two().then(|| tests.get(list.tests.trailing_zeros() as usize)).flatten();
         matches!(only, Some(Cond::Is(..)))
     };
-    lists.retain(|list| !is_one(list));
+    lists.retain(|list| !is_one(list) && list.hold.len() < usize::from(u8::MAX));
     lists
 }
 
@@ -413,25 +547,16 @@ struct State {
 }
 
 /// Weaves the rules' ways into one.
-struct Weaver<'a> {
+struct Weaver<'a, 's> {
     rules: &'a [Rule],
-    schema: &'a Schema<'a>,
+    schema: &'a mut Schema<'s>,
     tests: &'a Tests<'a>,
     lists: Vec<List>,
     known: HashMap<State, Next>,
-    parts: Parts,
+    woven: Woven,
 }
 
-/// A section's parts, as far as they are woven.
-#[derive(Default)]
-struct Parts {
-    nodes: Vec<Node>,
-    ranks: Vec<u32>,
-    ways: Vec<Next>,
-    constants: Vec<Packed>,
-}
-
-impl Weaver<'_> {
+impl Weaver<'_, '_> {
     fn step(&self, at: u16) -> Option<&Step> {
         self.tests.steps.get(usize::from(at))
     }
@@ -480,49 +605,51 @@ impl Weaver<'_> {
             truth: state.truth | truth,
         };
         let bit = 1 << test;
-        let node = match self.lists.iter().find(|list| list.tests & bit != 0 && list.tests & state.asked == 0) {
-            Some(List { root, number, tests, hold }) => {
-                let (root, number, tests, hold) = (*root, *number, *tests, hold.clone());
-                let ways = hold.iter().map(|truth| self.weave(after(tests, *truth))).collect::<Option<Vec<_>>>()?;
-                let other = self.weave(after(tests, 0))?;
-                let (first, count) = (self.parts.ways.len(), ways.len());
-                self.parts.ways.extend(ways);
-                let (first, count) = (u16::try_from(first).ok()?, u16::try_from(count).ok()?);
-                Node::Switch { of: Own::new(root, number)?, first, count, other }
-            }
-            None => {
-                let cond = self.tests.tests.get(usize::from(test))?;
-                let form = Form::new(cond, self.schema, &mut self.parts.constants);
-                let (yes, no) = (self.weave(after(bit, bit))?, self.weave(after(bit, 0))?);
-                match form {
-                    Form::Same(a, b) => Node::Same { a, b, cond: test, yes, no },
-                    form => Node::Test { form, cond: test, yes, no },
-                }
-            }
-        };
-        self.place(node)
+        if let Some(List { root, number, tests, hold }) =
+            self.lists.iter().find(|list| list.tests & bit != 0 && list.tests & state.asked == 0)
+        {
+            let (own, tests, hold) = (Spot::own(*root, *number)?, *tests, hold.clone());
+            let mut ways = hold.iter().map(|truth| self.weave(after(tests, *truth))).collect::<Option<Vec<_>>>()?;
+            ways.push(self.weave(after(tests, 0))?);
+            let question = Question::which(u8::try_from(hold.len()).ok()?);
+            let nobody = self.schema.constants.spot(Packed::entity(u32::MAX))?;
+            let first = u16::try_from(place(&mut self.woven.ways, &ways)).ok()?;
+            return self.node(Node { a: own, b: nobody, question, test: NO_TEST, next: first.to_le_bytes() });
+        }
+        let tests = self.tests;
+        let cond = tests.tests.get(usize::from(test))?;
+        let (yes, no) = (self.weave(after(bit, bit))?, self.weave(after(bit, 0))?);
+        // Where there is no question, the answer comes from the test.
+        let other = || Spot::new(Bank::Roots, 0).map(|root| (root, root, Question::OTHER, true));
+        let (a, b, question, holds) = question(cond, self.schema).or_else(other)?;
+        self.node(Node { a, b, question, test, next: if holds { [no, yes] } else { [yes, no] } })
     }
 
     /// The place of a node; none where there is no room for it.
-    fn place(&mut self, node: Node) -> Option<Next> {
-        let nodes = &mut self.parts.nodes;
-        let place = nodes.iter().position(|own| *own == node).unwrap_or(nodes.len());
-        if place == nodes.len() {
-            nodes.push(node);
-        }
-        u8::try_from(place).ok().filter(|place| usize::from(*place) < NODES)
+    fn node(&mut self, node: Node) -> Option<Next> {
+        let at = place(&mut self.woven.nodes, &[node]);
+        u8::try_from(at).ok().filter(|_| self.has_room())
+    }
+
+    fn has_room(&self) -> bool {
+        self.woven.nodes.len() + self.woven.ends.len() <= NODES
     }
 
     fn end(&mut self, at: &[u16]) -> Option<Next> {
         let hold = || self.rules.iter().zip(at).filter(|(_, at)| **at == HOLDS).map(|(rule, _)| rule);
         let forbid = hold().any(|rule| rule.forbid);
         let ranks: Vec<u32> = hold().filter(|rule| rule.forbid == forbid).map(|rule| rule.rank).collect();
-        let all = &mut self.parts.ranks;
-        let known = (0..all.len()).find(|at| all.get(*at..at + ranks.len()) == Some(&ranks));
-        let (first, count) = (known.unwrap_or(all.len()), ranks.len());
-        if known.is_none() {
-            all.extend(ranks);
-        }
-        self.place(Node::End { first: u16::try_from(first).ok()?, count: u16::try_from(count).ok()?, forbid })
+        let at = place(&mut self.woven.ends, &[(ranks, forbid)]);
+        self.has_room().then_some(Next::MAX.checked_sub(u8::try_from(at).ok()?)?)
     }
+}
+
+/// Where `part` begins in `all`, put at its end where it is not there.
+fn place<T: PartialEq + Clone>(all: &mut Vec<T>, part: &[T]) -> usize {
+    let known = (0..all.len()).find(|at| all.get(*at..at + part.len()) == Some(part));
+    known.unwrap_or_else(|| {
+        let end = all.len();
+        all.extend_from_slice(part);
+        end
+    })
 }

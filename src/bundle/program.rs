@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cedar_policy::pst::PatternElem;
 
-use super::plan::Plan;
+use super::plan::Plans;
 use super::types::{RecordType, Type};
 use super::Slice;
 use crate::model::{EntityUid, Value, Word};
@@ -15,7 +17,7 @@ use crate::model::{EntityUid, Value, Word};
 #[derive(Debug, Default)]
 pub(crate) struct Program {
     /// By the number that the layout gives an action.
-    pub(crate) actions: Vec<Option<Action>>,
+    pub(crate) actions: Vec<Option<Box<Action>>>,
     /// Where the same rules apply in the same way, the environment is the same.
     pub(crate) environments: Vec<Environment>,
     /// For requests whose types the schema does not foresee: every policy, all of its scope tested while deciding.
@@ -26,61 +28,90 @@ pub(crate) struct Program {
     pub(crate) groups: HashSet<u32>,
     /// Entities that policies name and the schema does not list.
     pub(crate) literals: Vec<EntityUid>,
+    pub(crate) plans: Plans,
     /// How many policies are compiled; the others are left to Cedar.
     pub(crate) covered: usize,
 }
 
-/// Which environments an action has, by the layout's numbers of principal type and resource type.
+/// Which environments an action has: a table by principal type and resource type, which are the layout's numbers.
 #[derive(Debug, Default)]
-pub(crate) struct Between {
-    /// Where the rows of principal types begin in `places`, and where in a row a resource type is: [`Self::NONE`] for
-    /// types that the action is not foreseen for.
-    rows: Box<[u32]>,
-    columns: Box<[u32]>,
-    places: Box<[u32]>,
+pub(crate) struct Between(Box<[Route]>);
+
+/// From the types of principal and resource to what applies between them. A quarter of a line of the cache.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Route {
+    principal: u32,
+    resource: u32,
+    /// The place of the environment.
+    pub(crate) environment: u32,
+    /// The first of the environment's sections, if these are all that applies.
+    pub(crate) section: Option<NonZeroU32>,
+}
+
+impl Route {
+    /// No type has this number.
+    const NOBODY: u32 = u32::MAX;
+    const FREE: Self = Self { principal: Self::NOBODY, resource: Self::NOBODY, environment: u32::MAX, section: None };
+
+    pub(crate) fn new(principal: u32, resource: u32, environment: u32, section: Option<NonZeroU32>) -> Self {
+        Self { principal, resource, environment, section }
+    }
+
+    #[inline]
+    fn is_free(&self) -> bool {
+        self.principal == Self::NOBODY
+    }
 }
 
 impl Between {
-    const NONE: u32 = u32::MAX;
-
-    /// Of the places of environments, row by row.
-    pub(crate) fn new(principals: &[u32], resources: &[u32], places: Vec<u32>) -> Self {
-        let by_type = |types: &[u32], step: usize| {
-            let len = types.iter().max().map_or(0, |most| *most as usize + 1);
-            let mut by_type = vec![Self::NONE; len].into_boxed_slice();
-            for (of, place) in types.iter().zip((0..).step_by(step)) {
-                by_type.get_mut(*of as usize).into_iter().for_each(|own| *own = place);
-            }
-            by_type
-        };
-        let (rows, columns) = (by_type(principals, resources.len().max(1)), by_type(resources, 1));
-        Self { rows, columns, places: places.into() }
+    pub(crate) fn new(routes: &[Route]) -> Self {
+        let mut between = Self(vec![Route::FREE; (routes.len() * 2).next_power_of_two()].into());
+        for route in routes {
+            let free = between
+                .places(route.principal, route.resource)
+                .find(|at| between.0.get(*at).is_some_and(Route::is_free));
+            free.and_then(|at| between.0.get_mut(at)).into_iter().for_each(|own| *own = *route);
+        }
+        between
     }
 
-    /// The place of the environment of requests between these types.
+    /// The places where a route may be, in the order in which they are looked at.
     #[inline]
-    pub(crate) fn between(&self, principal: u32, resource: u32) -> Option<u32> {
-        let (row, column) = (*self.rows.get(principal as usize)?, *self.columns.get(resource as usize)?);
-        if row == Self::NONE || column == Self::NONE {
-            return None;
+    fn places(&self, principal: u32, resource: u32) -> impl Iterator<Item = usize> {
+        let (len, first) = (self.0.len(), principal.wrapping_mul(31).wrapping_add(resource) as usize);
+        (0..len).map(move |step| (first + step) & (len - 1))
+    }
+
+    /// The route between these types.
+    #[inline]
+    pub(crate) fn between(&self, principal: u32, resource: u32) -> Option<&Route> {
+        for at in self.places(principal, resource) {
+            let route = self.0.get(at)?;
+            if (route.principal, route.resource) == (principal, resource) {
+                return Some(route);
+            }
+            if route.is_free() {
+                return None;
+            }
         }
-        self.places.get(row as usize + column as usize).copied()
+        None
     }
 }
 
-/// What the schema says of an action.
+/// What the schema says of an action. What every decision reads is one line of the cache.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Action {
     pub(crate) environments: Between,
     /// The context's attributes, by name: an attribute's number is its place.
     pub(crate) given: Arc<[Given]>,
     /// How many of them are required.
-    pub(crate) required: usize,
+    pub(crate) required: u32,
+    /// Whether its window is cut down to the auditor's period.
+    pub(crate) clamps: bool,
     /// The number of `now: datetime`, if the schema declares it among the context's numbered attributes, and whether it
     /// is required.
     pub(crate) now: Option<(usize, bool)>,
-    /// Whether its window is cut down to the auditor's period.
-    pub(crate) clamps: bool,
     pub(crate) context: RecordType,
     /// Principal types and resource types, by their numbers in the layout.
     pub(crate) principals: Vec<u32>,
@@ -102,11 +133,12 @@ pub(crate) const GIVEN: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     pub(crate) rules: Vec<Rule>,
-    pub(crate) plan: Plan,
+    /// Where among the program's plans its sections are.
+    pub(crate) sections: Range<u32>,
     /// Policies that are not compiled.
     pub(crate) cedar: Option<Arc<Slice>>,
-    /// Whether all its policies are in the plan.
-    pub(crate) planned: bool,
+    /// Whether all attributes that its types declare have numbers.
+    pub(crate) numbered: bool,
 }
 
 /// One policy.

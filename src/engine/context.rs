@@ -7,30 +7,16 @@ use super::{Linked, Now};
 use crate::bundle::program::{Action, GIVEN};
 use crate::bundle::types::{Type, Types};
 use crate::bundle::ErrorMode;
-use crate::entities::record::{Held, Record};
+use crate::entities::record::{Held, Packed, Record};
 use crate::entities::Snapshot;
 use crate::model::{Context, DecisionError, ErrorCode, Refused, Request, Resource, Timestamp, Value, Window};
-
-/// What a look at an attribute of the context tells.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Given {
-    #[default]
-    Absent,
-    Bool(bool),
-    Long(i64),
-    Datetime(i64),
-    /// An entity that has a slot.
-    Entity(u32),
-    /// Any other value.
-    Other,
-}
 
 /// What a look at a whole context tells.
 pub(super) struct Seen {
     /// By the numbers of the action's attributes.
-    pub(super) given: [Given; GIVEN],
+    pub(super) given: [Packed; GIVEN],
     /// How many attributes are required and not there.
-    missing: usize,
+    missing: u32,
     /// Whether those that are there are declared, and of their types.
     fits: bool,
 }
@@ -39,48 +25,63 @@ impl Seen {
     /// What is seen of no context.
     #[inline]
     pub(super) fn nothing(action: &Action) -> Self {
-        Self { given: [Given::Absent; GIVEN], missing: action.required, fits: true }
+        Self { given: [Packed::ABSENT; GIVEN], missing: action.required, fits: true }
     }
 
     /// Looks at a context.
-    #[inline]
+    #[inline(always)]
     pub(super) fn see(&mut self, snapshot: &Snapshot, types: Option<&Types>, context: &Context, action: &Action) {
-        for (name, value) in context.attributes() {
-            let Some((place, field)) = action.given.iter().enumerate().find(|(_, field)| field.name == *name) else {
-                self.fits = false;
-                continue;
+        'attributes: for (name, value) in context.attributes() {
+            let mut place = 0;
+            let field = loop {
+                match action.given.get(place) {
+                    Some(field) if field.name == *name => break field,
+                    Some(_) => place += 1,
+                    None => {
+                        self.fits = false;
+                        continue 'attributes;
+                    }
+                }
             };
-            self.missing -= usize::from(field.required);
-            let given = Given::new(snapshot, value);
-            self.fits = self.fits && types.is_none_or(|types| fits_type(snapshot, types, value, given, &field.of));
+            self.missing -= u32::from(field.required);
+            let (given, fits) = look(snapshot, types, value, &field.of);
+            self.fits &= fits;
             self.put(place, given);
         }
     }
 
-    fn put(&mut self, place: usize, given: Given) {
+    fn put(&mut self, place: usize, given: Packed) {
         self.given.get_mut(place).into_iter().for_each(|own| *own = given);
     }
 
     /// Fills in `now`, where the schema declares it and the caller left it out, and gives it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fill(
         &mut self,
         context: &Context,
         action: &Action,
         now: Now<'_>,
     ) -> Result<Option<Timestamp>, DecisionError> {
-        let Some((place, required)) = action.now else { return Ok(None) };
-        let absent = match self.given.get(place) {
-            Some(given) => *given == Given::Absent,
-            None => context.get("now").is_none(),
-        };
-        if !absent {
-            return Ok(None);
+        match action.now {
+            Some((place, required)) if self.is_left_out(place, context) => self.fill_in(place, required, now).map(Some),
+            _ => Ok(None),
         }
+    }
+
+    #[inline]
+    fn is_left_out(&self, place: usize, context: &Context) -> bool {
+        match self.given.get(place) {
+            Some(given) => given.is_absent(),
+            None => context.get("now").is_none(),
+        }
+    }
+
+    #[inline(never)]
+    fn fill_in(&mut self, place: usize, required: bool, now: Now<'_>) -> Result<Timestamp, DecisionError> {
         let now = now()?;
-        self.missing -= usize::from(required);
-        self.put(place, Given::Datetime(now.millis()));
-        Ok(Some(now))
+        self.missing -= u32::from(required);
+        self.put(place, Packed::datetime(now.millis()));
+        Ok(now)
     }
 
     /// Whether it is as the schema says.
@@ -118,18 +119,6 @@ pub(super) fn take<'a>(
     }
 }
 
-#[inline]
-fn fits_type(snapshot: &Snapshot, types: &Types, value: &Value, given: Given, of: &Type) -> bool {
-    match (value, given, of) {
-        // What the schema lists is found faster by its slot.
-        (Value::Entity(uid), Given::Entity(slot), Type::Entity(name)) if snapshot.is_fixed(slot) => {
-            uid.parts().0 == name
-        }
-        (Value::Datetime(at), _, Type::Datetime) => at.is_in_range(),
-        _ => types.fits(value, of),
-    }
-}
-
 impl<'a> Env<'a> {
     /// The context, with what the library has set in it.
     pub(super) fn completed(&self) -> BTreeMap<String, Value> {
@@ -146,16 +135,26 @@ impl<'a> Env<'a> {
     }
 }
 
-impl Given {
-    #[inline]
-    fn new(snapshot: &Snapshot, value: &Value) -> Self {
-        match value {
-            Value::Bool(b) => Given::Bool(*b),
-            Value::Long(n) => Given::Long(*n),
-            Value::Datetime(at) => Given::Datetime(at.millis()),
-            Value::Entity(uid) => snapshot.find(uid).map_or(Given::Other, Given::Entity),
-            _ => Given::Other,
+/// What a look at an attribute of the context tells, and whether it is of its type.
+#[inline(always)]
+fn look(snapshot: &Snapshot, types: Option<&Types>, value: &Value, of: &Type) -> (Packed, bool) {
+    let fits = || types.is_none_or(|types| types.fits(value, of));
+    match value {
+        Value::Datetime(at) => {
+            let fits = types.is_none() || matches!(of, Type::Datetime) && at.is_in_range();
+            (Packed::datetime(at.millis()), fits)
         }
+        Value::Entity(uid) => match (snapshot.find(uid), of) {
+            // What the schema lists is found faster by its slot.
+            (Some(slot), Type::Entity(name)) if snapshot.is_fixed(slot) => {
+                (Packed::entity(slot), types.is_none() || uid.parts().0 == name)
+            }
+            (Some(slot), _) => (Packed::entity(slot), fits()),
+            (None, _) => (Packed::OTHER, fits()),
+        },
+        Value::Bool(b) => (Packed::bool(*b), fits()),
+        Value::Long(n) => (Packed::long(*n), fits()),
+        _ => (Packed::OTHER, fits()),
     }
 }
 
@@ -203,7 +202,11 @@ pub(super) fn shallow(request: &Request) -> Result<(), DecisionError> {
 }
 
 /// Intersects the window of an audit download with the auditor's period, and gives the effective one.
-fn clamp(snapshot: &Snapshot, request: &Request, auditor: Data<'_>) -> Result<Option<Window>, DecisionError> {
+pub(super) fn clamp(
+    snapshot: &Snapshot,
+    request: &Request,
+    auditor: Data<'_>,
+) -> Result<Option<Window>, DecisionError> {
     // A window that is missing or of another type is left for the schema to refuse.
     let Some(asked) = request.context.get("window").and_then(window) else {
         return Ok(None);

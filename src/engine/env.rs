@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::bugs::Bug;
-use super::context::Given;
 use super::Linked;
 use crate::bundle::program::{Environment, Key, Name, Root, TypeKey, GIVEN};
-use crate::entities::record::{sorted_contains, Held, Record};
+use crate::entities::record::{sorted_contains, Held, Packed, Record};
 use crate::entities::Snapshot;
 use crate::model::{Context, Entity, EntityUid, Timestamp, Value, Window};
 
@@ -101,7 +100,7 @@ pub(crate) struct Env<'a> {
     pub(super) environment: Option<&'a Environment>,
     pub(crate) context: &'a Context,
     /// What a look at the context's numbered attributes tells.
-    pub(super) given: [Given; GIVEN],
+    pub(super) given: [Packed; GIVEN],
     /// `context.now` and `context.window`, where the library set them.
     pub(crate) now: Option<Timestamp>,
     pub(crate) window: Option<Window>,
@@ -121,7 +120,7 @@ impl<'a> Env<'a> {
             resource: (nobody, Data::Missing),
             environment: None,
             context,
-            given: [Given::Absent; GIVEN],
+            given: [Packed::ABSENT; GIVEN],
             now: None,
             window: None,
         }

@@ -19,9 +19,9 @@ mod values;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::bundle::program::{Action, Environment, Program, Rule};
+use crate::bundle::program::{Action, Environment, Program, Route, Rule};
 use crate::bundle::{Bundle, ErrorMode};
-use crate::entities::record::Record;
+use crate::entities::record::{Packed, Record};
 use crate::entities::{check_inline, EntityError, Snapshot};
 use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Found, Handle, Message, Request, Timestamp};
 use bugs::Bug;
@@ -46,6 +46,8 @@ struct Named {
     /// Which slots these are, and which of them are named as a group. Most requests are about no such slot.
     slots: Bits,
     groups: Bits,
+    /// The entities that policies name, by their places among the program's literals.
+    literals: Box<[Packed]>,
 }
 
 /// Numbers, a bit for each.
@@ -68,8 +70,13 @@ impl Bits {
 }
 
 impl Named {
-    /// Whether a policy may name what is in this slot, or what that belongs to.
+    /// Whether no policy names any.
     #[inline]
+    fn is_empty(&self) -> bool {
+        self.slots.0.is_empty()
+    }
+
+    /// Whether a policy may name what is in this slot, or what that belongs to.
     fn about(&self, (slot, record): (u32, &Record)) -> bool {
         self.slots.has(slot) || !self.groups.0.is_empty() && record.ancestors().iter().any(|own| self.groups.has(*own))
     }
@@ -92,7 +99,8 @@ impl Linked {
     fn link(bundle: Bundle, mut snapshot: Snapshot) -> Self {
         let program = bundle.inner.program();
         let literals = snapshot.pin(&program.literals);
-        let mut named = Named::default();
+        let mut named =
+            Named { literals: literals.iter().map(|slot| Packed::entity(*slot)).collect(), ..Named::default() };
         for (slot, number) in literals.iter().zip(0..).filter(|(_, number)| program.named.contains_key(number)) {
             named.places.insert(*slot, number);
             named.slots.set(*slot);
@@ -188,7 +196,7 @@ impl Linked {
     /// What the schema says of a listed action.
     #[inline]
     fn declared(&self, slot: u32) -> Option<&Action> {
-        self.program().actions.get(slot as usize)?.as_ref()
+        self.program().actions.get(slot as usize)?.as_deref()
     }
 
     /// Where a request's action is, and what the schema says of it.
@@ -207,11 +215,9 @@ impl Linked {
         }
     }
 
-    /// The environment of requests between these types, if the schema foresees them.
-    #[inline]
-    fn environment(&self, action: &Action, principal: u32, resource: u32) -> Option<&Environment> {
-        let place = action.environments.between(principal, resource)?;
-        self.program().environments.get(place as usize)
+    /// The environment that a route leads to.
+    fn environment(&self, route: &Route) -> Option<&Environment> {
+        self.program().environments.get(route.environment as usize)
     }
 }
 
@@ -329,7 +335,7 @@ fn prepare<'a>(linked: &'a Linked, request: &'a Request, now: Now<'_>, env: &mut
     }
     let types = (linked.type_of(principal), linked.type_of(resource));
     if let (Some(action), (Some(principal), Some(resource))) = (declared, types) {
-        env.environment = linked.environment(action, principal, resource);
+        env.environment = action.environments.between(principal, resource).and_then(|route| linked.environment(route));
     }
     context::take(linked, request, declared, now, env)
 }
@@ -347,10 +353,29 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
     let environment = env.environment.unwrap_or(&program.anything);
     let mut tally = Tally { forbidden: false, decision };
     let mut rules = &*environment.rules;
-    let looks = Looks::new(linked, [env.principal, env.resource], &env.given);
-    for section in &environment.plan.sections {
-        let (own, others) = rules.split_at_checked(section.rules).unwrap_or((rules, &[]));
-        match planned::follow(&looks, section, |cond| env.holds(cond).ok()) {
+    let roots = [env.principal, env.resource].map(|(ent, _)| match ent {
+        Ent::Slot(slot) => Packed::entity(slot),
+        Ent::Foreign(_) => Packed::ABSENT,
+    });
+    let records = [env.principal, env.resource].map(|(_, data)| match data {
+        Data::Stored(record) => Some(record),
+        Data::Inline(_) | Data::Missing => None,
+    });
+    let joined = matches!(env.resource.1, Data::Inline(_));
+    // What came with the request has no attributes but declared ones, in strict mode.
+    let as_planned = |data: Data<'_>| match data {
+        Data::Stored(record) => !record.more,
+        Data::Inline(_) => environment.numbered && linked.bundle.mode() == ErrorMode::Strict,
+        Data::Missing => true,
+    };
+    let sections = match as_planned(env.principal.1) && as_planned(env.resource.1) {
+        true => environment.sections.clone(),
+        false => 0..0,
+    };
+    let looks = Looks::new(linked, &roots, records, &env.given, joined);
+    for section in sections.filter_map(|at| program.plans.sections.get(at as usize)) {
+        let (own, others) = rules.split_at_checked(section.rules as usize).unwrap_or((rules, &[]));
+        match planned::follow(&looks, section, &|cond| env.holds(cond).ok()) {
             Some((ranks, forbid)) => tally.reached(ranks, forbid),
             None => own.iter().for_each(|rule| tally.put(linked, env, rule)),
         }
@@ -359,7 +384,7 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
     rules.iter().for_each(|rule| tally.put(linked, env, rule));
     let named = &*linked.named;
     let mut in_order = environment.cedar.is_none();
-    if !named.slots.0.is_empty() {
+    if !named.is_empty() {
         let mut put = |slot: u32| {
             in_order = false;
             let rules = named.places.get(&slot).and_then(|number| program.named.get(number));
@@ -419,15 +444,18 @@ impl Tally<'_> {
     }
 
     /// The rules of a section have all been asked, and these hold.
-    #[inline]
+    #[inline(always)]
     fn reached(&mut self, ranks: &[u32], forbid: bool) {
         if forbid && !self.forbidden {
             self.forbidden = true;
             self.decision.determining.clear();
         }
         if forbid == self.forbidden {
-            // One by one, as there are few.
-            ranks.iter().for_each(|rank| self.decision.determining.push(*rank));
+            match ranks {
+                // Mostly.
+                [only] => self.decision.determining.push(*only),
+                _ => self.decision.determining.extend_from_slice(ranks),
+            }
         }
     }
 

@@ -1,9 +1,7 @@
 //! Following a plan: the rules of an environment, section by section, each test of one asked at most once.
 
-use super::context::Given;
-use super::env::{Data, Ent};
 use super::Linked;
-use crate::bundle::plan::{Form, Node, Own, Place, Section, Spot};
+use crate::bundle::plan::{Form, Next, Node, Plans, Section, Spot, Test, BANKS, NO_TEST};
 use crate::bundle::program::{Cond, Root};
 use crate::entities::record::{sorted_contains, Held, Packed, Record};
 use crate::entities::Snapshot;
@@ -12,76 +10,95 @@ use crate::entities::Snapshot;
 /// comes with the request.
 pub(super) struct Looks<'e> {
     snapshot: &'e Snapshot,
-    literals: &'e [u32],
-    roots: [Packed; 2],
+    plans: &'e Plans,
+    /// By the numbers of [`crate::bundle::plan::Bank`].
+    banks: [&'e [Packed]; BANKS],
     records: [Option<&'e Record>; 2],
-    given: &'e [Given],
+    /// How many first slots are those of listed entities that belong to nothing.
+    listed: u64,
     /// Whether the resource comes with the request: then a look does not tell what belongs to what.
     joined: bool,
 }
 
 impl<'e> Looks<'e> {
-    #[inline]
-    pub(super) fn new(linked: &'e Linked, roots: [(Ent<'e>, Data<'e>); 2], given: &'e [Given]) -> Self {
-        let record = |(_, data)| match data {
-            Data::Stored(record) => Some(record),
-            Data::Inline(_) | Data::Missing => None,
-        };
-        let packed = |(ent, _)| match ent {
-            Ent::Slot(slot) => Packed::entity(slot),
-            Ent::Foreign(_) => Packed::ABSENT,
-        };
+    /// At these two where they are stored, and else at their uids.
+    #[inline(always)]
+    pub(super) fn new(
+        linked: &'e Linked,
+        roots: &'e [Packed; 2],
+        records: [Option<&'e Record>; 2],
+        given: &'e [Packed],
+        joined: bool,
+    ) -> Self {
+        let [principal, resource] = records.map(|record| record.map_or(&[][..], |record| &record.attributes));
+        let (snapshot, plans) = (linked.snapshot(), &linked.program().plans);
         Self {
-            snapshot: linked.snapshot(),
-            literals: &linked.literals,
-            roots: roots.map(packed),
-            records: roots.map(record),
-            given,
-            joined: matches!(roots, [_, (_, Data::Inline(_))]),
+            snapshot,
+            plans,
+            banks: [principal, resource, roots, given, &plans.constants, &linked.named.literals],
+            records,
+            listed: snapshot.alone(),
+            joined,
         }
     }
 }
 
 /// The ranks of the rules of the section that hold, and whether they forbid; none where a test has no answer. What takes
 /// more than a look is put to `holds`.
-#[inline]
-pub(super) fn follow<'s>(
-    looks: &Looks<'_>,
-    section: &'s Section,
-    holds: impl Fn(&'s Cond) -> Option<bool>,
-) -> Option<(&'s [u32], bool)> {
-    let attributes = looks.records.map(|record| record.map_or(&[][..], |record| &record.attributes));
-    let banks = [attributes[0], attributes[1], &looks.roots, &*section.constants];
-    let packed = |spot: Spot| banks.get(spot.bank())?.get(spot.at());
-    let holds = |cond: u8| holds(section.conds.get(usize::from(cond))?);
+#[inline(always)]
+pub(super) fn follow<'e>(
+    looks: &Looks<'e>,
+    section: &Section,
+    holds: &dyn Fn(&'e Cond) -> Option<bool>,
+) -> Option<(&'e [u32], bool)> {
+    let plans = looks.plans;
     let mut at = section.start;
-    loop {
-        at = match section.nodes.get(usize::from(at))? {
-            Node::Same { a, b, cond, yes, no } => {
-                let look = packed(*a).zip(packed(*b)).and_then(|(a, b)| a.is(*b));
-                match look.or_else(|| holds(*cond))? {
-                    true => *yes,
-                    false => *no,
-                }
-            }
-            Node::Test { form, cond, yes, no } => match looks.look(*form).or_else(|| holds(*cond))? {
-                true => *yes,
-                false => *no,
-            },
-            Node::Switch { of, first, count, other } => {
-                let slot = looks.own(*of)?.slot().filter(|slot| looks.snapshot.is_alone(*slot))?;
-                let way = (slot < u32::from(*count)).then_some(usize::from(*first) + slot as usize);
-                way.map_or(Some(*other), |way| section.ways.get(way).copied())?
-            }
-            Node::End { first, count, forbid } => {
-                let ranks = section.ranks.get(usize::from(*first)..)?.get(..usize::from(*count))?;
-                return Some((ranks, *forbid));
-            }
+    while at < section.node_count {
+        let node = plans.nodes.get(section.nodes as usize + usize::from(at))?;
+        let answer = match looks.answer(node) {
+            Some(answer) => answer,
+            None if node.test == NO_TEST => return None,
+            None => looks.test(plans.tests.get(section.tests as usize + usize::from(node.test))?, holds)?,
+        };
+        at = match node.question.slots() {
+            0 => *node.next.get(answer)?,
+            _ => *plans.ways.get(section.ways as usize + node.first() + answer)?,
         };
     }
+    // What comes behind its ends is another section's.
+    let end = Some(Next::MAX - at).filter(|end| *end < section.end_count)?;
+    let end = plans.ends.get(section.ends as usize + usize::from(end))?;
+    let ranks = match end.count {
+        1 => std::slice::from_ref(&end.at),
+        count => plans.ranks.get(end.at as usize..)?.get(..usize::from(count))?,
+    };
+    Some((ranks, end.forbid))
 }
 
 impl<'e> Looks<'e> {
+    /// A section of the plans.
+    #[inline]
+    pub(super) fn section(&self, at: u32) -> Option<&'e Section> {
+        self.plans.sections.get(at as usize)
+    }
+
+    #[inline(always)]
+    fn answer(&self, node: &Node) -> Option<usize> {
+        node.question.answer(self.packed(node.a)?, self.packed(node.b)?, self.listed)
+    }
+
+    /// The answer where there is no quick one.
+    #[inline(never)]
+    fn test(&self, test: &'e Test, holds: &dyn Fn(&'e Cond) -> Option<bool>) -> Option<usize> {
+        let known = self.look(test.form).or_else(|| holds(&test.cond))?;
+        Some(usize::from(known == test.yes))
+    }
+
+    #[inline(always)]
+    fn packed(&self, spot: Spot) -> Option<Packed> {
+        self.banks.get(spot.bank())?.get(spot.at()).copied()
+    }
+
     #[inline]
     fn record(&self, root: Root) -> Option<&'e Record> {
         let [principal, resource] = self.records;
@@ -91,73 +108,36 @@ impl<'e> Looks<'e> {
         }
     }
 
-    #[inline]
-    fn own(&self, own: Own) -> Option<Packed> {
-        self.record(own.root)?.attributes.get(usize::from(own.number)).copied()
-    }
-
     /// What [`super::env::Env::holds`] gives for the condition; none where it takes more than a look, or is an error.
     #[inline]
     fn look(&self, form: Form) -> Option<bool> {
         Some(match form {
-            Form::Has(own) => !self.own(own)?.is_absent(),
-            Form::HasMore(root) => self.record(root)?.is_plain().then_some(false)?,
-            Form::Equal(a, b) => self.place(a)? == self.place(b)?,
-            Form::Within(a, b) => self.within(self.place(a)?, self.place(b)?)?,
-            Form::Among(own, place) => match self.record(own.root)?.held(own.number)? {
-                Held::Entities(slots) => sorted_contains(slots, self.place(place)?),
+            Form::Within(a, b) => self.within(a, self.slot(b)?)?,
+            Form::Among(root, number, spot) => match self.record(root)?.held(number)? {
+                Held::Entities(slots) => sorted_contains(slots, self.slot(spot)?),
                 _ => return None,
             },
-            Form::HasGiven(number) => !matches!(self.given(number)?, Given::Absent),
             Form::Before(a, b, or_same) => {
-                let ((kind, a), (other, b)) = (self.order(a)?, self.order(b)?);
+                let ((kind, a), (other, b)) = (self.packed(a)?.order()?, self.packed(b)?.order()?);
                 // Of two kinds there is no order, which is an error.
                 (kind == other).then_some(a < b || (or_same && a == b))?
             }
-            // The first is a node of its own.
-            Form::Same(..) | Form::Other => return None,
+            Form::Other => return None,
         })
-    }
-
-    #[inline]
-    fn given(&self, number: u8) -> Option<Given> {
-        self.given.get(usize::from(number)).copied()
-    }
-
-    /// Whether an entity is a group or belongs to it; none where that takes more than a look.
-    #[inline]
-    fn within(&self, slot: u32, group: u32) -> Option<bool> {
-        let above = || self.snapshot.record(slot).is_some_and(|record| sorted_contains(record.ancestors(), group));
-        (!self.joined).then(|| slot == group || above())
-    }
-
-    /// What two have an order by: of the same kind, and where in that.
-    #[inline]
-    fn order(&self, place: Place) -> Option<(u64, i64)> {
-        match place {
-            Place::Own(own) => self.own(own)?.order(),
-            Place::Given(number) => match self.given(number)? {
-                Given::Long(n) => Some(Packed::long(n)),
-                Given::Datetime(ms) => Some(Packed::datetime(ms)),
-                _ => None,
-            },
-            Place::Root(_) | Place::Fixed(_) | Place::Literal(_) => None,
-        }
     }
 
     /// The slot of an entity.
     #[inline]
-    fn place(&self, place: Place) -> Option<u32> {
-        match place {
-            Place::Own(own) => self.own(own)?.slot(),
-            Place::Root(root) => self.roots.get(root as usize)?.slot(),
-            Place::Fixed(number) => Some(u32::from(number)),
-            // INVARIANT: literals are those of the program, one slot for each.
-            Place::Literal(number) => self.literals.get(usize::from(number)).copied(),
-            Place::Given(number) => match self.given(number)? {
-                Given::Entity(slot) => Some(slot),
-                _ => None,
-            },
-        }
+    fn slot(&self, spot: Spot) -> Option<u32> {
+        self.packed(spot)?.slot()
+    }
+
+    /// Whether an entity is a group or belongs to it; none where that takes more than a look.
+    #[inline]
+    fn within(&self, spot: Spot, group: u32) -> Option<bool> {
+        let slot = self.slot(spot)?;
+        let own = || spot.root().and_then(|root| self.record(root)).or_else(|| self.snapshot.record(slot));
+        let above = || own().is_some_and(|record| sorted_contains(record.ancestors(), group));
+        (!self.joined).then(|| slot == group || above())
     }
 }

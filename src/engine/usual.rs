@@ -1,12 +1,13 @@
 //! A request in the usual course of things, decided with a few looks: its three are known, the schema foresees it, what
-//! comes with it is as declared, and all that the policies ask takes but a look. Anything else, and above all whatever
-//! may be wrong, is left to the general way, which also knows what to say of it.
+//! comes with it is as declared, and all policies that can apply are planned. Anything else, and above all whatever may
+//! be wrong, is left to the general way, which also knows what to say of it.
 
-use super::context::Seen;
-use super::env::{Data, Ent};
+use super::context::{self, Seen};
+use super::env::{Data, Ent, Env};
 use super::planned::{self, Looks};
 use super::{Linked, Now, Tally};
 use crate::bundle::ErrorMode;
+use crate::entities::record::{Packed, Record};
 use crate::model::{Decision, Request};
 
 /// Decides into a decision that was reset; none, with the decision as it was, where the general way has to.
@@ -20,33 +21,55 @@ pub(super) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
     let (who, what) = (|| request.principal(), || request.resource().uid());
     let found = (request.principal_found(), request.resource_found());
     let (principal, resource) = (linked.begin(found.0, &who)?, linked.begin(found.1, &what)?);
+    let slot = linked.listed_action(request)?;
+    let action = linked.declared(slot)?;
     let known = linked.is_it(principal.1, found.0, &who) && linked.is_it(resource.1, found.1, &what);
-    if !known || !principal.1.stored || !resource.1.stored {
+    let as_planned = |record: &Record| record.stored && !record.more;
+    if !known || !as_planned(principal.1) || !as_planned(resource.1) {
         return None;
     }
-    let action = linked.declared(linked.listed_action(request)?)?;
-    let environment = linked.environment(action, principal.1.type_id, resource.1.type_id)?;
-    if !environment.planned || action.clamps || linked.named.about(principal) || linked.named.about(resource) {
+    let route = action.environments.between(principal.1.type_id, resource.1.type_id)?;
+    let mut at = route.section?.get();
+    if !linked.named.is_empty() && (linked.named.about(principal) || linked.named.about(resource)) {
         return None;
     }
     let mut seen = Seen::nothing(action);
     seen.see(&linked.snapshot, types, &request.context, action);
+    let (mut filled, mut window) = (None, None);
     if linked.bundle.mode() == ErrorMode::Strict {
-        seen.fill(&request.context, action, now).ok()?;
+        filled = seen.fill(&request.context, action, now).ok()?;
+        if action.clamps {
+            window = context::clamp(&linked.snapshot, request, Data::Stored(principal.1)).ok()?;
+        }
     }
     if !seen.is_declared() {
         return None;
     }
-    let roots = [principal, resource].map(|(slot, record)| (Ent::Slot(slot), Data::Stored(record)));
-    let looks = Looks::new(linked, roots, &seen.given);
+    let env = || Env {
+        principal: (Ent::Slot(principal.0), Data::Stored(principal.1)),
+        action: Ent::Slot(slot),
+        resource: (Ent::Slot(resource.0), Data::Stored(resource.1)),
+        environment: linked.environment(route),
+        given: seen.given,
+        now: filled,
+        window,
+        ..Env::new(linked, &request.context)
+    };
+    let roots = [Packed::entity(principal.0), Packed::entity(resource.0)];
+    let looks = Looks::new(linked, &roots, [Some(principal.1), Some(resource.1)], &seen.given, false);
     let mut tally = Tally { forbidden: false, decision };
-    for section in &environment.plan.sections {
-        let Some((ranks, forbid)) = planned::follow(&looks, section, |_| None) else {
-            tally.decision.determining.clear();
-            return None;
-        };
+    let mut last = false;
+    while !last {
+        let Some(section) = looks.section(at) else { break };
+        let Some((ranks, forbid)) = planned::follow(&looks, section, &|cond| env().holds(cond).ok()) else { break };
         tally.reached(ranks, forbid);
+        (at, last) = (at + 1, section.last);
+    }
+    if !last {
+        tally.decision.determining.clear();
+        return None;
     }
     tally.decide();
+    decision.window = window;
     Some(())
 }

@@ -73,44 +73,74 @@ impl Held<'_> {
 
 /// A cell in eight bytes: in the lower four bits what is in it, above them a number. What does not fit, or is no number,
 /// is further away, in a list of cells.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Packed(u64);
 
 const TAG: u32 = 4;
+const ABSENT: u64 = 0;
+/// A set without elements.
+const EMPTY: u64 = 1;
+/// In the list, at the place that is the number.
+const FURTHER: u64 = 2;
 /// In the tags of what is the same exactly where the eight bytes are.
 const PLAIN: u64 = 8;
 const BOOL: u64 = PLAIN;
 const ENTITY: u64 = PLAIN + 1;
-const ABSENT: u64 = 0;
-const LONG: u64 = 1;
-const DATETIME: u64 = 2;
-const DURATION: u64 = 3;
-const DECIMAL: u64 = 4;
-/// A set without elements.
-const EMPTY: u64 = 5;
-/// In the list, at the place that is the number.
-const FURTHER: u64 = 6;
+const LONG: u64 = PLAIN + 2;
+const DATETIME: u64 = PLAIN + 3;
+const DURATION: u64 = PLAIN + 4;
+const DECIMAL: u64 = PLAIN + 5;
 
 impl Packed {
     pub(crate) const ABSENT: Self = Self(ABSENT);
-    pub(crate) const TRUE: Self = Self(1 << TAG | BOOL);
+    pub(crate) const TRUE: Self = Self::bool(true);
+    /// Something that is there, and of which no more can be told.
+    pub(crate) const OTHER: Self = Self(u64::MAX << TAG | FURTHER);
 
     #[inline]
-    pub(crate) fn entity(slot: u32) -> Self {
-        Self(u64::from(slot) << TAG | ENTITY)
+    pub(crate) const fn bool(b: bool) -> Self {
+        Self((b as u64) << TAG | BOOL)
+    }
+
+    #[inline]
+    pub(crate) const fn entity(slot: u32) -> Self {
+        Self((slot as u64) << TAG | ENTITY)
+    }
+
+    /// None where the number does not fit.
+    #[inline]
+    fn tagged(tag: u64, n: i64) -> Option<Self> {
+        ((n << TAG) >> TAG == n).then_some(Self(n.cast_unsigned() << TAG | tag))
+    }
+
+    /// A number, or [`Packed::OTHER`] where it does not fit.
+    #[inline]
+    pub(crate) fn long(n: i64) -> Self {
+        Self::tagged(LONG, n).unwrap_or(Self::OTHER)
+    }
+
+    /// An instant, or [`Packed::OTHER`] where it does not fit.
+    #[inline]
+    pub(crate) fn datetime(ms: i64) -> Self {
+        Self::tagged(DATETIME, ms).unwrap_or(Self::OTHER)
+    }
+
+    /// What two have an order by: of the same kind, and where in that.
+    #[inline]
+    pub(crate) fn order(self) -> Option<(u64, i64)> {
+        matches!(self.tag(), LONG | DATETIME).then_some((self.tag(), self.number()))
     }
 
     /// Packs a cell, and puts it into `further` where that takes more.
     pub(super) fn new(cell: Cell, further: &mut Vec<Cell>) -> Self {
-        let number = |tag: u64, n: i64| ((n << TAG) >> TAG == n).then_some(Self(n.cast_unsigned() << TAG | tag));
         let packed = match &cell {
             Cell::Absent => Some(Self::ABSENT),
-            Cell::Bool(b) => Some(Self(u64::from(*b) << TAG | BOOL)),
+            Cell::Bool(b) => Some(Self::bool(*b)),
             Cell::Entity(slot) => Some(Self::entity(*slot)),
-            Cell::Long(n) => number(LONG, *n),
-            Cell::Datetime(ms) => number(DATETIME, *ms),
-            Cell::Duration(ms) => number(DURATION, *ms),
-            Cell::Decimal(n) => number(DECIMAL, *n),
+            Cell::Long(n) => Self::tagged(LONG, *n),
+            Cell::Datetime(ms) => Self::tagged(DATETIME, *ms),
+            Cell::Duration(ms) => Self::tagged(DURATION, *ms),
+            Cell::Decimal(n) => Self::tagged(DECIMAL, *n),
             Cell::Entities(slots) => slots.is_empty().then_some(Self(EMPTY)),
             Cell::Other(_) => None,
         };
@@ -143,12 +173,6 @@ impl Packed {
         self == Self::ABSENT
     }
 
-    /// Whether both are the same; none where they are not two entities or two Booleans.
-    #[inline]
-    pub(crate) fn is(self, other: Self) -> Option<bool> {
-        (self.tag() == other.tag() && self.0 & PLAIN != 0).then_some(self == other)
-    }
-
     /// What is in it, with the list of what is further away.
     #[inline]
     pub(crate) fn held(self, further: &[Cell]) -> Held<'_> {
@@ -165,23 +189,53 @@ impl Packed {
             _ => Held::Absent,
         }
     }
+}
 
-    /// The tag and the number, where that is a number or an instant: two of one tag have an order.
-    #[inline]
-    pub(crate) fn order(self) -> Option<(u64, i64)> {
-        matches!(self.tag(), LONG | DATETIME).then_some((self.tag(), self.number()))
+/// What is asked of two packed values, answered by a number and in one way whatever is asked, so that nothing must be
+/// foretold: each part is 0 where it does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// In these bits of their tags the two must be alike, and the first must have those; otherwise there is no answer.
+    alike: u8,
+    plain: u8,
+    /// 1 is to be added where the first is the second.
+    same: u8,
+    /// The slot of the first is to be added, but no more than this.
+    slots: u8,
+    /// 1 where that must be the slot of a listed entity.
+    listed: u8,
+}
+
+impl Question {
+    const TAGS: u8 = (1 << TAG) - 1;
+    /// Has no answer.
+    pub(crate) const OTHER: Self = Self { alike: Self::TAGS, plain: Self::TAGS, same: 0, slots: 0, listed: 0 };
+    /// Whether both are the same.
+    pub(crate) const SAME: Self = Self { plain: PLAIN as u8, same: 1, ..Self::OTHER };
+    /// Whether the first is absent, as the second is.
+    pub(crate) const ABSENT: Self = Self { alike: 0, plain: 0, same: 1, ..Self::OTHER };
+
+    /// Which of the first `slots` listed entities the first is, or `slots` for any other. The second is an entity of
+    /// which nobody has heard.
+    pub(crate) const fn which(slots: u8) -> Self {
+        Self { plain: PLAIN as u8, slots, listed: 1, ..Self::OTHER }
     }
 
-    /// A number to be compared with others.
+    /// How many listed entities it asks for, if for any.
     #[inline]
-    pub(crate) fn long(n: i64) -> (u64, i64) {
-        (LONG, n)
+    pub(crate) fn slots(self) -> usize {
+        self.slots.into()
     }
 
-    /// An instant to be compared with others.
-    #[inline]
-    pub(crate) fn datetime(ms: i64) -> (u64, i64) {
-        (DATETIME, ms)
+    /// The answer. So many first slots are those of listed entities that belong to nothing.
+    #[inline(always)]
+    pub(crate) fn answer(self, a: Packed, b: Packed, listed: u64) -> Option<usize> {
+        let (different, slot) = (a.0 ^ b.0, a.0 >> TAG);
+        let unknown = different & u64::from(self.alike)
+            | !a.0 & u64::from(self.plain)
+            | u64::from(slot >= listed) & u64::from(self.listed);
+        let same = u64::from(different == 0) & u64::from(self.same);
+        (unknown == 0).then_some((slot.min(self.slots.into()) + same) as usize)
     }
 }
 
@@ -216,13 +270,32 @@ mod tests {
         for cell in numbers.into_iter().flat_map(of).chain(others) {
             let packed = Packed::new(cell.clone(), &mut further);
             assert_eq!(format!("{:?}", packed.held(&further)), format!("{:?}", cell.held()));
-            let plain = matches!(cell, Cell::Bool(_) | Cell::Entity(_));
-            assert_eq!(packed.is(packed), plain.then_some(true), "{cell:?}");
+            let told = !matches!(packed.tag(), ABSENT | EMPTY | FURTHER);
+            assert_eq!(Question::SAME.answer(packed, packed, 0), told.then_some(1), "{cell:?}");
+            let absent = usize::from(matches!(cell, Cell::Absent));
+            assert_eq!(Question::ABSENT.answer(packed, Packed::ABSENT, 0), Some(absent), "{cell:?}");
+            assert_eq!(Question::OTHER.answer(packed, packed, u64::MAX), None);
         }
         // Those beyond 60 bits, four of each; a set with elements and a text.
         assert_eq!(further.len(), 3 * 4 + 2);
-        assert_eq!(Packed::entity(1).is(Packed::entity(2)), Some(false));
+    }
+
+    #[test]
+    fn a_question_has_its_answer_or_none() {
+        let (one, two, nobody) = (Packed::entity(1), Packed::entity(2), Packed::entity(u32::MAX));
+        assert_eq!(Question::SAME.answer(one, two, 0), Some(0));
         // Only whoever knows the operator knows whether that is an error.
-        assert_eq!(Packed::entity(1).is(Packed::TRUE), None);
+        assert_eq!(Question::SAME.answer(one, Packed::TRUE, 9), None);
+        assert_eq!(Question::SAME.answer(Packed::ABSENT, Packed::ABSENT, 9), None);
+        assert_eq!(Question::SAME.answer(Packed::OTHER, Packed::OTHER, 9), None);
+        let order = |of: fn(i64) -> Packed, n| of(n).order().map(|(_, n)| n);
+        for n in [0, 1, -1, i64::MAX >> TAG, i64::MIN >> TAG] {
+            assert_eq!([order(Packed::long, n), order(Packed::datetime, n)], [Some(n); 2]);
+        }
+        assert_eq!((order(Packed::long, i64::MIN), one.order()), (None, None));
+        assert_ne!(Packed::long(1).order(), Packed::datetime(1).order(), "there is no order of two kinds");
+        let which = |of, listed| Question::which(2).answer(of, nobody, listed);
+        assert_eq!([which(one, 9), which(two, 9), which(Packed::entity(8), 9)], [Some(1), Some(2), Some(2)]);
+        assert_eq!([which(Packed::entity(9), 9), which(one, 0), which(Packed::TRUE, 9)], [None; 3]);
     }
 }

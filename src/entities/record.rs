@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(crate) use super::cell::{Cell, Held, Packed};
+pub(crate) use super::cell::{Cell, Held, Packed, Question};
 use super::snapshot::Snapshot;
 use crate::bundle::layout::{generations, Layout, NOWHERE, NUMBERED};
 use crate::model::{Entity, EntityUid, Id, Timestamp, Value};
@@ -24,6 +24,8 @@ pub(crate) struct Record<C: ?Sized = [Packed]> {
     pub(crate) stored: bool,
     /// Whether the snapshot keeps the slot although nothing refers to it.
     pub(super) pinned: bool,
+    /// Whether it has attributes without numbers.
+    pub(crate) more: bool,
     /// By the numbers of the type's layout.
     pub(crate) attributes: C,
 }
@@ -57,6 +59,7 @@ impl Record<Vec<Cell>> {
             type_id,
             stored: false,
             pinned,
+            more: false,
             id: id.clone(),
             attributes: Vec::new(),
             parents: Box::new([]),
@@ -117,14 +120,15 @@ impl Record<Vec<Cell>> {
 
     /// With room for `N` attributes, those beyond its own absent.
     fn sized<const N: usize>(self) -> Arc<Record> {
-        let Self { generation, type_id, stored, pinned, id, parents, mut extra, attributes } = self;
+        let Self { generation, type_id, stored, pinned, more: _, id, parents, mut extra, attributes } = self;
         let (mut cells, mut further) = (attributes.into_iter(), Vec::new());
         let attributes: [Packed; N] =
             std::array::from_fn(|_| cells.next().map_or(Packed::ABSENT, |cell| Packed::new(cell, &mut further)));
         if extra.is_some() || !further.is_empty() {
             extra.get_or_insert_default().further = further.into();
         }
-        Arc::new(Record { generation, type_id, stored, pinned, id, parents, extra, attributes })
+        let more = extra.as_ref().is_some_and(|extra| !extra.attributes.is_empty());
+        Arc::new(Record { generation, type_id, stored, pinned, more, id, parents, extra, attributes })
     }
 }
 
@@ -171,6 +175,7 @@ impl Record {
             type_id: self.type_id,
             stored: self.stored,
             pinned: self.pinned,
+            more: self.more,
             id: self.id.clone(),
             parents: self.parents.clone(),
             extra: self.extra.clone(),
@@ -192,12 +197,6 @@ impl Record {
     #[inline]
     pub(crate) fn held(&self, number: u8) -> Option<Held<'_>> {
         self.attributes.get(usize::from(number)).map(|packed| packed.held(self.further()))
-    }
-
-    /// Whether it has no attributes but those with numbers.
-    #[inline]
-    pub(crate) fn is_plain(&self) -> bool {
-        self.extra.as_ref().is_none_or(|extra| extra.attributes.is_empty())
     }
 
     pub(crate) fn tag(&self, name: &str) -> Option<Held<'_>> {
@@ -240,6 +239,7 @@ pub(super) fn encode(
         type_id,
         stored: true,
         pinned: old.pinned,
+        more: false,
         id: old.id.clone(),
         attributes,
         parents: parents.into_boxed_slice(),

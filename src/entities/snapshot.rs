@@ -239,7 +239,16 @@ impl Snapshot {
     /// Whether the schema lists the entity in this slot, and it belongs to nothing.
     #[inline]
     pub(crate) fn is_alone(&self, slot: u32) -> bool {
-        (slot as usize) < self.layout.enumerated() && !self.listed_in_groups
+        u64::from(slot) < self.alone()
+    }
+
+    /// How many first slots are those of entities that the schema lists and that belong to nothing.
+    #[inline]
+    pub(crate) fn alone(&self) -> u64 {
+        if self.listed_in_groups {
+            return 0;
+        }
+        self.layout.enumerated() as u64
     }
 
     /// The stored entity in a slot.

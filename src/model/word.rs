@@ -106,7 +106,7 @@ impl Deref for Word {
 }
 
 impl PartialEq for Word {
-    #[inline]
+    #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Word::Kept(a), Word::Kept(b)) => std::ptr::eq(*a, *b),

@@ -80,6 +80,45 @@ fn rules_and_conditions_beyond_those_of_a_plan_are_decided_too() {
 }
 
 #[test]
+fn a_rule_without_a_plan_does_not_take_the_answers_of_other_plans() {
+    let flags: Vec<String> = (0..6).map(|n| format!("f{n}: Bool")).collect();
+    let mut schema = format!("entity User = {{ n: Long, {} }}; {ACTION}", flags.join(", "));
+    // More questions than a plan has room for.
+    let questions: Vec<String> = (0..70).map(|n| format!("principal.n == {n}")).collect();
+    let mut policies = format!(
+        r#"@id("long") permit (principal, action == Action::"go", resource) when {{ {} }};"#,
+        questions.join(" || ")
+    );
+    // Plans with 64 answers each, behind it.
+    for action in 0..6 {
+        write!(schema, "action x{action} appliesTo {{ principal: [User], resource: [Door] }};").expect("a text");
+        for flag in 0..6 {
+            writeln!(
+                policies,
+                r#"@id("x{action}.{flag}")
+                   permit (principal, action == Action::"x{action}", resource) when {{ principal.f{flag} }};"#
+            )
+            .expect("a text");
+        }
+    }
+    let bundle = bundle(&schema, &policies);
+    for (n, expected) in [(0, true), (69, true), (70, false)] {
+        let flags: Vec<String> = (0..6).map(|n| format!(r#""f{n}": true"#)).collect();
+        let entities = format!(
+            r#"[{{"uid": {{"type": "User", "id": "u"}}, "parents": [], "attrs": {{"n": {n}, {}}}}},
+                {{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}}]"#,
+            flags.join(", ")
+        );
+        let decision = decide(&bundle, &entities, r#"User::"u""#);
+        assert_eq!(
+            decision.determining().collect::<Vec<_>>(),
+            if expected { vec!["long"] } else { vec![] },
+            "n is {n}"
+        );
+    }
+}
+
+#[test]
 fn a_policy_that_names_two_entities_is_found_by_either_order() {
     let schema = format!("entity User; {ACTION}");
     let mut policies =
@@ -164,6 +203,52 @@ fn a_principal_that_comes_with_the_request_as_its_resource_has_attributes() {
     assert!(with_team(r#"Team::"t""#, "[]", policies).allowed());
     let other = with_team(r#"Team::"other""#, "[]", policies);
     assert!(!other.allowed() && other.errors().len() == 1, "{other:?}");
+}
+
+/// Whether a resource that comes with the request, and has the attribute `last` beside others, is allowed by a policy
+/// that asks for it; Cedar says the same.
+fn has_last(schema: &str, mode: ErrorMode, entities: &str) -> bool {
+    let policies =
+        r#"@id("last") permit (principal, action, resource) when { resource has last && resource.last == 1 };"#;
+    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
+    let bundle = Bundle::from_sources(sources, mode).unwrap_or_else(|error| panic!("{error}"));
+    let authorizer = Authorizer::builder()
+        .bundle(bundle)
+        .entities_json(entities.as_bytes())
+        .unwrap_or_else(|error| panic!("{error}"))
+        .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
+        .build();
+    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
+    let (principal, action) = (uid(r#"User::"u""#), uid(r#"Action::"go""#));
+    let came = Entity::new(uid(r#"Door::"came""#)).with("last", bailiwick::Value::Long(1));
+    let [stored, came] = [uid(r#"Door::"front""#).into(), bailiwick::Resource::from(came)]
+        .map(|resource| authorizer.is_authorized(&Request::new(principal.clone(), action.clone(), resource)).allowed());
+    assert_eq!(stored, entities.contains("last"), "the stored one");
+    came
+}
+
+#[test]
+fn an_attribute_without_a_number_is_not_taken_for_absent() {
+    let (user, go) = (r#"{"uid": {"type": "User", "id": "u"}, "parents": [], "attrs": {}}"#, "action go appliesTo");
+    let door = |attributes: &str| {
+        format!(r#"[{user}, {{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{{attributes}}}}}]"#)
+    };
+    // Declared, but one of more than are numbered.
+    let many: Vec<String> = (0..70).map(|n| format!("a{n:02}?: Long")).collect();
+    let schema = format!(
+        "entity User; entity Door = {{ {}, last?: Long }}; {go} {{ principal: [User], resource: [Door] }};",
+        many.join(", ")
+    );
+    for mode in [ErrorMode::Strict, ErrorMode::Cedar] {
+        assert!(has_last(&schema, mode, &door(r#""last": 1"#)) && has_last(&schema, mode, &door("")));
+    }
+    // Not declared, which Cedar's mode allows; another resource type of the action has it.
+    let schema = format!(
+        "entity User; entity Door; entity Gate = {{ last?: Long }}; {go} {{ principal: [User], resource: [Door, Gate] }};"
+    );
+    assert!(
+        has_last(&schema, ErrorMode::Cedar, &door(r#""last": 1"#)) && has_last(&schema, ErrorMode::Cedar, &door(""))
+    );
 }
 
 #[test]
