@@ -534,7 +534,7 @@ fn lists(tests: &[&Cond], enumerated: usize) -> Vec<List> {
         let only = list.tests.is_power_of_two().then(|| tests.get(list.tests.trailing_zeros() as usize)).flatten();
         matches!(only, Some(Cond::Is(..)))
     };
-    lists.retain(|list| !is_one(list) && list.hold.len() < usize::from(u8::MAX));
+    lists.retain(|list| !is_one(list) && (1..usize::from(u8::MAX)).contains(&list.hold.len()));
     lists
 }
 

@@ -252,6 +252,25 @@ fn an_attribute_without_a_number_is_not_taken_for_absent() {
 }
 
 #[test]
+fn nobody_is_in_no_role() {
+    let schema = r#"entity Role enum ["A", "B"]; entity User = { role: Role }; entity Door;
+        action go appliesTo { principal: [User], resource: [Door] };"#;
+    let policies = r#"@id("in") permit (principal, action, resource) when { principal.role in [] };
+        @id("not-in") permit (principal, action, resource) unless { principal.role in [] };"#;
+    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
+    let bundle = Bundle::from_sources(sources, ErrorMode::Cedar).unwrap_or_else(|error| panic!("{error}"));
+    for role in ["A", "B"] {
+        let entities = format!(
+            r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}},
+                {{"uid": {{"type": "User", "id": "u"}}, "parents": [],
+                  "attrs": {{"role": {{"type": "Role", "id": "{role}"}}}}}}]"#
+        );
+        let decision = decide(&bundle, &entities, r#"User::"u""#);
+        assert_eq!(decision.determining().collect::<Vec<_>>(), ["not-in"], "{role}");
+    }
+}
+
+#[test]
 fn what_comes_with_a_request_and_is_stored_too_is_refused_in_every_mode() {
     // What is stored below it went on belonging to what it was stored in, though it came without.
     let entities = r#"[{"uid": {"type": "Team", "id": "below"}, "attrs": {}, "parents": [{"type": "Team", "id": "t"}]},

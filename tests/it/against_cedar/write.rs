@@ -268,7 +268,10 @@ impl<'r> Writer<'r> {
         let (root, name, of) = &own[self.rng.usize(..own.len())];
         let (a, b) = (self.uid_of(of), self.uid_of(of));
         match self.rng.u32(..5) {
-            0 => format!("{root}{name} in [{a}, {b}]"),
+            0 => format!(
+                "{root}{name} in [{}]",
+                [a, b].into_iter().take(self.rng.usize(..3)).collect::<Vec<_>>().join(", ")
+            ),
             1 => format!("[{a}, {b}].contains({root}{name})"),
             2 => format!("{root}{name} != {a}"),
             _ => format!("{root}{name} == {a}"),
