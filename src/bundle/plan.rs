@@ -391,9 +391,9 @@ impl Woven {
     /// each other.
     fn in_order(self) -> Self {
         let Self { start, nodes, ways, .. } = &self;
-        let leads = |node: &Node| match node.question.slots() {
-            0 => node.next.iter().rev().copied().collect::<Vec<Next>>(),
-            slots => ways.iter().skip(node.first()).take(slots + 1).copied().collect(),
+        let leads = |node: &Node| match node.question.list() {
+            None => node.next.iter().rev().copied().collect::<Vec<Next>>(),
+            Some(len) => ways.iter().skip(node.first()).take(len + 1).copied().collect(),
         };
         let mut order: Vec<Next> = Vec::new();
         let mut open = vec![*start];
@@ -406,9 +406,9 @@ impl Woven {
         // INVARIANT: fewer than 256, since what is renumbered had numbers. Ends keep theirs.
         let new =
             |old: &Next| order.iter().position(|own| own == old).and_then(|at| u8::try_from(at).ok()).unwrap_or(*old);
-        let moved = |node: &Node| match node.question.slots() {
-            0 => Node { next: node.next.map(|next| new(&next)), ..*node },
-            _ => *node,
+        let moved = |node: &Node| match node.question.list() {
+            None => Node { next: node.next.map(|next| new(&next)), ..*node },
+            Some(_) => *node,
         };
         let in_order = order.iter().filter_map(|at| nodes.get(usize::from(*at))).map(moved).collect();
         Self { start: new(start), nodes: in_order, ways: ways.iter().map(new).collect(), ..self }
@@ -534,7 +534,7 @@ fn lists(tests: &[&Cond], enumerated: usize) -> Vec<List> {
         let only = list.tests.is_power_of_two().then(|| tests.get(list.tests.trailing_zeros() as usize)).flatten();
         matches!(only, Some(Cond::Is(..)))
     };
-    lists.retain(|list| !is_one(list) && (1..usize::from(u8::MAX)).contains(&list.hold.len()));
+    lists.retain(|list| !is_one(list) && list.hold.len() < usize::from(u8::MAX));
     lists
 }
 

@@ -53,16 +53,20 @@ pub(super) fn follow<'e>(
 ) -> Option<(&'e [u32], bool)> {
     let plans = looks.plans;
     let mut at = section.start;
-    while at < section.node_count {
+    // No way is longer than there are nodes: were one a circle, no end would be found, and each rule is evaluated by itself.
+    for _ in 0..section.node_count {
+        if at >= section.node_count {
+            break;
+        }
         let node = plans.nodes.get(section.nodes as usize + usize::from(at))?;
         let answer = match looks.answer(node) {
             Some(answer) => answer,
             None if node.test == NO_TEST => return None,
             None => looks.test(plans.tests.get(section.tests as usize + usize::from(node.test))?, holds)?,
         };
-        at = match node.question.slots() {
-            0 => *node.next.get(answer)?,
-            _ => *plans.ways.get(section.ways as usize + node.first() + answer)?,
+        at = match node.question.list() {
+            None => *node.next.get(answer)?,
+            Some(_) => *plans.ways.get(section.ways as usize + node.first() + answer)?,
         };
     }
     // What comes behind its ends is another section's.

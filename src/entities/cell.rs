@@ -221,10 +221,10 @@ impl Question {
         Self { plain: PLAIN as u8, slots, listed: 1, ..Self::OTHER }
     }
 
-    /// How many listed entities it asks for, if for any.
+    /// How many listed entities it asks for, if it asks which one.
     #[inline]
-    pub(crate) fn slots(self) -> usize {
-        self.slots.into()
+    pub(crate) fn list(self) -> Option<usize> {
+        (self.listed != 0).then_some(self.slots.into())
     }
 
     /// The answer. So many first slots are those of listed entities that belong to nothing.

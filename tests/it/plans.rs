@@ -5,20 +5,32 @@ use std::fmt::Write;
 use bailiwick::{Authorizer, Bundle, Changes, Decision, Entity, EntityUid, ErrorMode, Request, Source, Sources};
 
 fn bundle(schema: &str, policies: &str) -> Bundle {
+    bundle_in(ErrorMode::Strict, schema, policies)
+}
+
+fn bundle_in(mode: ErrorMode, schema: &str, policies: &str) -> Bundle {
     let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
-    Bundle::from_sources(sources, ErrorMode::Strict).unwrap_or_else(|error| panic!("{error}"))
+    Bundle::from_sources(sources, mode).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn uid(text: &str) -> EntityUid {
+    text.parse().expect("a uid")
 }
 
 /// Decides by ourselves and by Cedar.
-fn decide(bundle: &Bundle, entities: &str, principal: &str) -> Decision {
-    let authorizer = Authorizer::builder()
+fn compared(bundle: &Bundle, entities: &str) -> Authorizer {
+    Authorizer::builder()
         .bundle(bundle.clone())
         .entities_json(entities.as_bytes())
         .unwrap_or_else(|error| panic!("{error}"))
         .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
-        .build();
-    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
-    authorizer.is_authorized(&Request::new(uid(principal), uid(r#"Action::"go""#), uid(r#"Door::"front""#)))
+        .build()
+}
+
+/// Whether the principal may go through the front door, by ourselves and by Cedar.
+fn decide(bundle: &Bundle, entities: &str, principal: &str) -> Decision {
+    let request = Request::new(uid(principal), uid(r#"Action::"go""#), uid(r#"Door::"front""#));
+    compared(bundle, entities).is_authorized(&request)
 }
 
 const ACTION: &str = "entity Door; action go appliesTo { principal: [User], resource: [Door] };";
@@ -146,7 +158,6 @@ fn a_policy_that_names_somebody_goes_on_doing_so_whatever_is_changed() {
     let permit = r#"@id("all") permit (principal, action, resource);"#;
     let user = bundle(&schema, &format!(r#"{permit} @id("no") forbid (principal == User::"a", action, resource);"#));
     let team = bundle(&schema, &format!(r#"{permit} @id("no") forbid (principal in Team::"t", action, resource);"#));
-    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
     let (a, t, front) = (uid(r#"User::"a""#), uid(r#"Team::"t""#), uid(r#"Door::"front""#));
     let request = Request::new(a.clone(), uid(r#"Action::"go""#), front.clone());
     // Neither is stored yet when the bundle names it.
@@ -183,15 +194,7 @@ fn a_policy_that_names_somebody_goes_on_doing_so_whatever_is_changed() {
 /// Asks in Cedar's mode about a team that comes with the request, and by ourselves and by Cedar.
 fn with_team(principal: &str, entities: &str, policies: &str) -> Decision {
     let schema = "entity Team in [Team] = { on?: Bool }; action go appliesTo { principal: [Team], resource: [Team] };";
-    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
-    let bundle = Bundle::from_sources(sources, ErrorMode::Cedar).unwrap_or_else(|error| panic!("{error}"));
-    let authorizer = Authorizer::builder()
-        .bundle(bundle)
-        .entities_json(entities.as_bytes())
-        .unwrap_or_else(|error| panic!("{error}"))
-        .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
-        .build();
-    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
+    let authorizer = compared(&bundle_in(ErrorMode::Cedar, schema, policies), entities);
     let team = Entity::new(uid(r#"Team::"t""#)).with("on", bailiwick::Value::Bool(true));
     authorizer.is_authorized(&Request::new(uid(principal), uid(r#"Action::"go""#), team))
 }
@@ -210,15 +213,7 @@ fn a_principal_that_comes_with_the_request_as_its_resource_has_attributes() {
 fn has_last(schema: &str, mode: ErrorMode, entities: &str) -> bool {
     let policies =
         r#"@id("last") permit (principal, action, resource) when { resource has last && resource.last == 1 };"#;
-    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
-    let bundle = Bundle::from_sources(sources, mode).unwrap_or_else(|error| panic!("{error}"));
-    let authorizer = Authorizer::builder()
-        .bundle(bundle)
-        .entities_json(entities.as_bytes())
-        .unwrap_or_else(|error| panic!("{error}"))
-        .shadow(1, |request, ours, cedars| panic!("{request:?}\nours: {ours:?}\nCedar's: {cedars:?}"))
-        .build();
-    let uid = |text: &str| text.parse::<EntityUid>().expect("a uid");
+    let authorizer = compared(&bundle_in(mode, schema, policies), entities);
     let (principal, action) = (uid(r#"User::"u""#), uid(r#"Action::"go""#));
     let came = Entity::new(uid(r#"Door::"came""#)).with("last", bailiwick::Value::Long(1));
     let [stored, came] = [uid(r#"Door::"front""#).into(), bailiwick::Resource::from(came)]
@@ -257,8 +252,7 @@ fn nobody_is_in_no_role() {
         action go appliesTo { principal: [User], resource: [Door] };"#;
     let policies = r#"@id("in") permit (principal, action, resource) when { principal.role in [] };
         @id("not-in") permit (principal, action, resource) unless { principal.role in [] };"#;
-    let sources = Sources::new(Some(Source::new("s", schema)), vec![Source::new("p", policies)]);
-    let bundle = Bundle::from_sources(sources, ErrorMode::Cedar).unwrap_or_else(|error| panic!("{error}"));
+    let bundle = bundle_in(ErrorMode::Cedar, schema, policies);
     for role in ["A", "B"] {
         let entities = format!(
             r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}},
