@@ -10,9 +10,9 @@ use cedar_policy::pst;
 use super::layout::{Layout, NUMBERED};
 use super::load::scope_can_match;
 use super::lower::{Known, Lowering, Mention, Shared};
-use super::plan::{Constants, Plan, Schema, Section};
+use super::plan::{Plan, Schema, Section};
 use super::program::{Action, Between, Cond, Environment, Given, Program, Root, Route, Rule, GIVEN};
-use super::types::{ActionType, EntityType, Field, Types};
+use super::types::{ActionType, EntityType, Field, Type, Types};
 use super::Slice;
 use crate::engine::bugs::Bug;
 use crate::model::{EntityUid, Word};
@@ -82,7 +82,6 @@ pub(crate) fn compile(
     // Environments without policies for Cedar, by the ranks of their rules.
     let mut alike: HashMap<Vec<u32>, Vec<usize>> = HashMap::new();
     let mut contexts: Vec<Arc<[Given]>> = Vec::new();
-    let mut constants = Constants::default();
     let mut plans: Vec<Plan> = Vec::new();
     for (types, uid, of) in types.iter().flat_map(|t| t.actions.iter().map(move |(uid, of)| (*t, uid, of))) {
         let Some(number) = layout.fixed_id(uid) else { continue };
@@ -113,16 +112,20 @@ pub(crate) fn compile(
                 rules.sort_by_key(|r| r.rank);
                 let left: Vec<usize> =
                     uncovered.iter().copied().filter(|p| may_match(policies, *p, known, layout)).collect();
-                let required = |root, number| {
+                let field = |root, number| {
                     let of = match root {
                         Root::Principal => *principal,
                         Root::Resource => *resource,
                     };
-                    is_required(types, layout, of, number)
+                    field(types, layout, of, number)
+                };
+                let required = |root, number| field(root, number).is_some_and(|field| field.required);
+                let listed = |root, number| match &field(root, number)?.of {
+                    Type::Entity(name) => layout.listed(name),
+                    _ => None,
                 };
                 let given = |name: &Word| of.context.fields.keys().take(GIVEN).position(|own| **own == **name);
-                let (enumerated, constants) = (layout.enumerated(), &mut constants);
-                let plan = Plan::new(&rules, &mut Schema { enumerated, required: &required, given: &given, constants });
+                let plan = Plan::new(&rules, &Schema { listed: &listed, required: &required, given: &given });
                 let numbered = [*principal, *resource].iter().all(|of| layout.attributes(*of).len() <= NUMBERED);
                 let place = match alike.entry(rules.iter().map(|rule| rule.rank).collect()).or_default() {
                     same if left.is_empty() => {
@@ -160,7 +163,6 @@ pub(crate) fn compile(
         }
     }
     program.literals = shared.literals;
-    program.plans.constants = constants.all();
     program
 }
 
@@ -204,15 +206,12 @@ fn action(
     }
 }
 
-/// Whether every entity of a type has the attribute with this number.
-fn is_required(types: &Types, layout: &Layout, type_id: u32, number: u16) -> bool {
-    let name = layout.attributes(type_id).get(usize::from(number));
-    let of = layout.type_name(type_id).and_then(|of| types.entities.get(&**of));
-    match (of, name) {
-        (Some(EntityType::Stored { attributes, .. }), Some(name)) => {
-            attributes.fields.get(&**name).is_some_and(|field| field.required)
-        }
-        _ => false,
+/// What the schema says of the attribute of a type with this number.
+fn field<'t>(types: &'t Types, layout: &Layout, type_id: u32, number: u16) -> Option<&'t Field> {
+    let name = layout.attributes(type_id).get(usize::from(number))?;
+    match types.entities.get(&**layout.type_name(type_id)?)? {
+        EntityType::Stored { attributes, .. } => attributes.fields.get(&**name),
+        EntityType::Enum(_) => None,
     }
 }
 

@@ -2,10 +2,11 @@
 //! entity that the schema lists itself.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
-use super::types::{EntityType, Types};
+use super::types::{EntityType, RecordType, Type, Types};
 use crate::model::{EntityUid, Word};
 
 /// The place of an attribute that a type does not have.
@@ -35,11 +36,27 @@ pub(crate) struct Layout {
     groups: Vec<(u32, Vec<u32>)>,
 }
 
-/// The attributes of one entity type, by name; an attribute's number is its place.
+/// The attributes of one entity type; an attribute's number is its place.
 #[derive(Debug, PartialEq, Eq)]
 struct TypeLayout {
     name: Word,
     attributes: Vec<Arc<str>>,
+    /// Their numbers, by name.
+    by_name: Vec<u16>,
+}
+
+impl TypeLayout {
+    /// By name, but those of which an entity's first line cannot hold the value come last.
+    fn new(name: Word, of: &RecordType) -> Self {
+        let elsewhere = |of: &Type| matches!(of, Type::String | Type::Set(_) | Type::Record(_) | Type::Ip);
+        let mut fields: Vec<_> = of.fields.iter().map(|(name, field)| (elsewhere(&field.of), name)).collect();
+        fields.sort_by_key(|(elsewhere, _)| *elsewhere);
+        let attributes: Vec<Arc<str>> = fields.into_iter().map(|(_, name)| (**name).into()).collect();
+        // A schema has no more: its text is not that long.
+        let mut by_name: Vec<u16> = (0..u16::MAX).take(attributes.len()).collect();
+        by_name.sort_by_key(|number| attributes.get(usize::from(*number)));
+        Self { name, attributes, by_name }
+    }
 }
 
 impl PartialEq for Layout {
@@ -54,13 +71,14 @@ impl Layout {
         let mut names: Vec<&String> = types.entities.keys().collect();
         names.sort();
         for name in names {
+            let none = RecordType::default();
             let attributes = match types.entities.get(name) {
-                Some(EntityType::Stored { attributes, .. }) => attributes.fields.keys().map(|k| (**k).into()).collect(),
+                Some(EntityType::Stored { attributes, .. }) => attributes,
                 Some(EntityType::Enum(ids)) => {
                     // A schema may list an id twice; its number is one.
                     let ids: std::collections::BTreeSet<&String> = ids.iter().collect();
                     layout.fixed.extend(ids.iter().map(|id| EntityUid::unchecked(name.as_str(), id.as_str())));
-                    Vec::new()
+                    &none
                 }
                 None => continue,
             };
@@ -70,7 +88,7 @@ impl Layout {
         for action in types.actions.keys() {
             let (type_name, _) = action.parts();
             if layout.type_id(type_name).is_none() {
-                layout.add(type_name.clone(), Vec::new());
+                layout.add(type_name.clone(), &RecordType::default());
             }
             layout.fixed.push(action.clone());
         }
@@ -84,9 +102,9 @@ impl Layout {
         layout
     }
 
-    fn add(&mut self, name: Word, attributes: Vec<Arc<str>>) {
+    fn add(&mut self, name: Word, attributes: &RecordType) {
         self.by_name.insert(name.clone(), u32::try_from(self.types.len()).unwrap_or(u32::MAX));
-        self.types.push(TypeLayout { name, attributes });
+        self.types.push(TypeLayout::new(name, attributes));
     }
 
     /// How many types are declared.
@@ -104,15 +122,18 @@ impl Layout {
         self.types.get(type_id as usize).map(|t| &t.name)
     }
 
-    /// The names of a declared type's attributes; none for other types.
+    /// The names of a declared type's attributes, by their numbers; none for other types.
     pub(crate) fn attributes(&self, type_id: u32) -> &[Arc<str>] {
         self.types.get(type_id as usize).map_or(&[], |t| &t.attributes)
     }
 
     /// The number of an attribute of a type, [`NOWHERE`] where it has none.
     pub(crate) fn attribute(&self, type_id: u32, name: &str) -> u16 {
-        let found = self.attributes(type_id).binary_search_by(|a| (**a).cmp(name));
-        found.ok().filter(|at| *at < NUMBERED).and_then(|at| u16::try_from(at).ok()).unwrap_or(NOWHERE)
+        let Some(TypeLayout { attributes, by_name, .. }) = self.types.get(type_id as usize) else { return NOWHERE };
+        let own = |number: &u16| attributes.get(usize::from(*number)).map(|own| &**own);
+        let found = by_name.binary_search_by(|number| own(number).cmp(&Some(name))).ok();
+        let number = found.and_then(|at| by_name.get(at).copied());
+        number.filter(|number| usize::from(*number) < NUMBERED).unwrap_or(NOWHERE)
     }
 
     /// The entities the schema lists itself: enumerated ones and actions.
@@ -123,6 +144,14 @@ impl Layout {
     /// How many of them are of enumerated types: those come first.
     pub(crate) fn enumerated(&self) -> usize {
         self.enumerated
+    }
+
+    /// The numbers of the entities that the schema lists for a type, if it does.
+    pub(crate) fn listed(&self, of: &Word) -> Option<Range<u32>> {
+        let own = |uid: &&EntityUid| uid.parts().0 == of;
+        let listed = self.fixed.get(..self.enumerated)?;
+        let first = u32::try_from(listed.iter().position(|uid| own(&uid))?).ok()?;
+        Some(first..first + u32::try_from(listed.iter().filter(own).count()).ok()?)
     }
 
     /// Actions by number, with the numbers of all the groups they are in.

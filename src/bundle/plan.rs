@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::layout::NOWHERE;
-use super::program::{Cond, Expr, Name, Root, Rule};
-use crate::entities::record::{Packed, Question};
+use super::program::{Cond, Expr, Name, Root, Rule, GIVEN};
+use crate::entities::record::{Packed, Question, NEAR};
 use crate::model::Word;
 
 /// Rules of a section, and its tests, are bits of one word.
@@ -21,15 +21,13 @@ const PLANNED: usize = 64;
 pub(crate) struct Plans {
     pub(crate) sections: Vec<Section>,
     pub(crate) nodes: Vec<Node>,
-    /// Where the answers of lists lead.
+    /// Where answers lead.
     pub(crate) ways: Vec<Next>,
     pub(crate) ends: Vec<End>,
     /// The ranks of the rules that hold, where more than one does.
     pub(crate) ranks: Vec<u32>,
     /// For what a question does not answer.
     pub(crate) tests: Vec<Test>,
-    /// What questions compare with.
-    pub(crate) constants: Box<[Packed]>,
 }
 
 /// Rules that follow each other, as one graph: which of the parts are its own. Where a test has no answer, each rule is
@@ -71,21 +69,27 @@ struct Woven {
     tests: Vec<Test>,
 }
 
-/// Where a graph goes on: the place of a node, or beyond these of an end, counted from the highest number down.
+/// Where a graph goes on: the place of a node, or beyond these of an end, counted down from [`LAST`].
 pub(crate) type Next = u8;
+
+/// Where each rule is to be evaluated by itself.
+const STOP: Next = Next::MAX;
+/// The first end.
+pub(crate) const LAST: Next = STOP - 1;
 
 /// Asks one thing. All are alike, so that nothing must be foretold, and small, since a decision fetches some of them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(16))]
 pub(crate) struct Node {
+    pub(crate) constant: Packed,
+    /// Where in the section's `ways` its answers lead.
+    pub(crate) first: u16,
     /// Of which two.
-    pub(crate) a: Spot,
-    pub(crate) b: Spot,
+    pub(crate) a: Look,
+    pub(crate) b: Look,
     pub(crate) question: Question,
     /// The test to be put where the question has no answer; [`NO_TEST`] where there is none.
     pub(crate) test: u8,
-    /// Where the answers 0 and 1 lead. Of a list the two say where in `ways` its answers lead.
-    pub(crate) next: [Next; 2],
 }
 
 const _: () = assert!(std::mem::size_of::<Node>() == 16);
@@ -102,14 +106,6 @@ pub(crate) struct End {
     pub(crate) at: u32,
 }
 
-impl Node {
-    /// Where in the section's `ways` the answers of a list lead.
-    #[inline]
-    pub(crate) fn first(&self) -> usize {
-        u16::from_le_bytes(self.next).into()
-    }
-}
-
 /// A condition without and, or, not and if.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Test {
@@ -122,6 +118,10 @@ pub(crate) struct Test {
 /// The usual conditions that are no question but take few looks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Form {
+    /// Both are the same.
+    Same(Spot, Spot),
+    /// The attribute is there.
+    Has(Spot),
     /// The first is the second or belongs to it.
     Within(Spot, Spot),
     /// The attribute, a set, has the entity.
@@ -132,129 +132,127 @@ pub(crate) enum Form {
     Other,
 }
 
-/// Where a value is: in a bank, at a place.
+/// One of the values that a decision has in view, each with one look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Spot {
-    place: u16,
-    bank: Bank,
+pub(crate) struct Look(u8);
+
+/// How many values are in view.
+pub(crate) const LOOKS: usize = 32;
+
+impl Look {
+    /// The first attributes of the principal, those of the resource, and of the context, by their numbers.
+    pub(crate) const PRINCIPAL: Self = Self(0);
+    pub(crate) const RESOURCE: Self = Self(8);
+    pub(crate) const GIVEN: Self = Self(16);
+    /// Principal and resource themselves.
+    pub(crate) const ROOTS: Self = Self(24);
+    /// [`Question::NOTHING`].
+    const NOTHING: Self = Self(26);
+    /// [`Packed::UNKNOWN`], of which no question has an answer.
+    pub(crate) const UNKNOWN: Self = Self(27);
+
+    #[inline]
+    pub(crate) const fn at(self) -> usize {
+        self.0 as usize % LOOKS
+    }
+
+    /// So many after this one, fewer than `count`.
+    fn plus(self, number: usize, count: usize) -> Option<Self> {
+        u8::try_from(number).ok().filter(|number| usize::from(*number) < count).map(|number| Self(self.0 + number))
+    }
 }
 
-/// Where values are. All are read in the same way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Bank {
-    /// The attributes of the principal, by their numbers.
-    Principal,
-    Resource,
-    /// These two themselves.
-    Roots,
-    /// The attributes of the context, by their numbers.
-    Given,
-    /// What the policies say.
-    Constants,
-    /// The entities that the policies name, by their places among the literals.
-    Literals,
-}
+const _: () = assert!(NEAR <= 8 && GIVEN <= 8);
 
-/// How many banks there are.
-pub(crate) const BANKS: usize = Bank::Literals as usize + 1;
+/// Where a value is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Spot {
+    View(Look),
+    /// An attribute that is not in the record itself, by how many there are before it.
+    Far(Root, u8),
+    Constant(Packed),
+    /// An entity that the policies name, by its place among the literals.
+    Literal(u32),
+}
 
 impl Spot {
-    /// None where there is no room for the place.
-    fn new(bank: Bank, place: usize) -> Option<Self> {
-        u16::try_from(place).ok().filter(|place| *place != NOWHERE).map(|place| Self { place, bank })
-    }
-
-    /// The bank's number.
-    #[inline]
-    pub(crate) fn bank(self) -> usize {
-        self.bank as usize
-    }
-
-    /// The place in the bank.
-    #[inline]
-    pub(crate) fn at(self) -> usize {
-        self.place.into()
-    }
-
     /// Which of principal and resource it is, if one.
     #[inline]
     pub(crate) fn root(self) -> Option<Root> {
-        match (self.bank == Bank::Roots, self.place) {
-            (true, 0) => Some(Root::Principal),
-            (true, 1) => Some(Root::Resource),
+        match self {
+            Spot::View(look) if look == Look::of(Root::Principal) => Some(Root::Principal),
+            Spot::View(look) if look == Look::of(Root::Resource) => Some(Root::Resource),
             _ => None,
         }
     }
 
-    fn of(expr: &Expr, schema: &mut Schema<'_>) -> Option<Self> {
+    fn of(expr: &Expr, schema: &Schema<'_>) -> Option<Self> {
         match expr {
-            Expr::Root(root) => Self::new(Bank::Roots, *root as usize),
+            Expr::Root(root) => Some(Spot::View(Look::of(*root))),
             Expr::Own(root, number, _) => Self::own(*root, *number),
-            Expr::Name(name) => Self::named(*name, schema),
-            Expr::OfContext(name) => Self::new(Bank::Given, (schema.given)(name)?),
-            Expr::Bool(b) => schema.constants.spot(Packed::bool(*b)),
-            Expr::Long(n) => schema.constants.spot(Packed::long(*n)),
-            Expr::Datetime(ms) => schema.constants.spot(Packed::datetime(*ms)),
+            Expr::Name(name) => Some(Self::named(*name)),
+            Expr::OfContext(name) => Look::given(name, schema).map(Spot::View),
+            Expr::Bool(b) => Some(Spot::Constant(Packed::bool(*b))),
+            Expr::Long(n) => Some(Spot::Constant(Packed::long(*n))),
+            Expr::Datetime(ms) => Some(Spot::Constant(Packed::datetime(*ms))),
             _ => None,
         }
     }
 
     fn own(root: Root, number: u16) -> Option<Self> {
-        let bank = match root {
-            Root::Principal => Bank::Principal,
-            Root::Resource => Bank::Resource,
-        };
-        Self::new(bank, number.into())
+        match usize::from(number).checked_sub(NEAR) {
+            None => Look::own(root, number).map(Spot::View),
+            // One that the type does not have is nowhere.
+            Some(at) => u8::try_from(at).ok().map(|at| Spot::Far(root, at)),
+        }
     }
 
-    fn named(name: Name, schema: &mut Schema<'_>) -> Option<Self> {
+    fn named(name: Name) -> Self {
         match name {
-            Name::Fixed(number) => schema.constants.spot(Packed::entity(number)),
-            Name::Literal(number) => Self::new(Bank::Literals, usize::try_from(number).ok()?),
+            Name::Fixed(number) => Spot::Constant(Packed::entity(number)),
+            Name::Literal(number) => Spot::Literal(number),
         }
     }
 }
 
-/// What all policies say that is compared.
-#[derive(Debug, Default)]
-pub(crate) struct Constants {
-    places: HashMap<Packed, usize>,
-    all: Vec<Packed>,
-}
-
-impl Constants {
-    /// Where a value is; none where there is no more room.
-    fn spot(&mut self, value: Packed) -> Option<Spot> {
-        let next = self.all.len();
-        let place = *self.places.entry(value).or_insert(next);
-        let spot = Spot::new(Bank::Constants, place);
-        if place == next && spot.is_some() {
-            self.all.push(value);
-        }
-        spot
+impl Look {
+    const fn of(root: Root) -> Self {
+        Self(Self::ROOTS.0 + root as u8)
     }
 
-    /// By their places.
-    pub(crate) fn all(self) -> Box<[Packed]> {
-        self.all.into()
+    /// None for an attribute that is not in the record itself.
+    fn own(root: Root, number: u16) -> Option<Self> {
+        let first = match root {
+            Root::Principal => Self::PRINCIPAL,
+            Root::Resource => Self::RESOURCE,
+        };
+        first.plus(number.into(), NEAR)
+    }
+
+    fn given(name: &Word, schema: &Schema<'_>) -> Option<Self> {
+        Self::GIVEN.plus((schema.given)(name)?, GIVEN)
     }
 }
 
-/// What the schema says of an environment, and what was said in others.
+/// What the schema says of an environment.
 pub(crate) struct Schema<'a> {
-    /// How many numbers belong to entities of enumerated types.
-    pub(crate) enumerated: usize,
+    /// The numbers of the entities that are listed for an attribute's type, if it has such a type.
+    pub(crate) listed: &'a dyn Fn(Root, u16) -> Option<Range<u32>>,
     /// Whether an attribute is required.
     pub(crate) required: &'a dyn Fn(Root, u16) -> bool,
     /// The number of an attribute of the context, if it has one.
     pub(crate) given: &'a dyn Fn(&Word) -> Option<usize>,
-    pub(crate) constants: &'a mut Constants,
 }
 
 impl Form {
-    fn new(cond: &Cond, schema: &mut Schema<'_>) -> Self {
+    fn new(cond: &Cond, schema: &Schema<'_>) -> Self {
         let form = match cond {
+            Cond::Flag(root, number, _) => {
+                Spot::own(*root, *number).map(|own| Form::Same(own, Spot::Constant(Packed::TRUE)))
+            }
+            Cond::HasOwn(root, number, _) => Spot::own(*root, *number).map(Form::Has),
+            Cond::Is(expr, name) => Spot::of(expr, schema).map(|own| Form::Same(own, Spot::named(*name))),
+            Cond::Equal(pair) => both(pair, schema).map(|(a, b)| Form::Same(a, b)),
             Cond::In(pair) => both(pair, schema).map(|(a, b)| Form::Within(a, b)),
             Cond::Less(pair) => both(pair, schema).map(|(a, b)| Form::Before(a, b, false)),
             Cond::LessOrEqual(pair) => both(pair, schema).map(|(a, b)| Form::Before(a, b, true)),
@@ -270,31 +268,53 @@ impl Form {
     }
 }
 
-fn both(pair: &(Expr, Expr), schema: &mut Schema<'_>) -> Option<(Spot, Spot)> {
+fn both(pair: &(Expr, Expr), schema: &Schema<'_>) -> Option<(Spot, Spot)> {
     Some((Spot::of(&pair.0, schema)?, Spot::of(&pair.1, schema)?))
 }
 
-/// What to ask of which two to know whether the condition holds, and the answer if it does; none where that takes more.
-fn question(cond: &Cond, schema: &mut Schema<'_>) -> Option<(Spot, Spot, Question, bool)> {
-    let absent = |own, schema: &mut Schema<'_>| Some((own, schema.constants.spot(Packed::ABSENT)?));
-    let ((a, b), question, yes) = match cond {
-        Cond::Flag(root, number, _) => {
-            ((Spot::own(*root, *number)?, schema.constants.spot(Packed::TRUE)?), Question::SAME, true)
-        }
-        Cond::HasOwn(root, number, _) => (absent(Spot::own(*root, *number)?, schema)?, Question::ABSENT, false),
-        Cond::HasContext(name) => {
-            (absent(Spot::new(Bank::Given, (schema.given)(name)?)?, schema)?, Question::ABSENT, false)
-        }
-        Cond::Is(expr, name) => ((Spot::of(expr, schema)?, Spot::named(*name, schema)?), Question::SAME, true),
-        Cond::Equal(pair) => (both(pair, schema)?, Question::SAME, true),
-        _ => return None,
-    };
-    Some((a, b, question, yes))
+/// What is to be asked to know whether a condition holds.
+struct Asked {
+    a: Look,
+    b: Look,
+    constant: Packed,
+    question: Question,
+    /// The answer if it does.
+    yes: bool,
+}
+
+impl Asked {
+    /// None where that takes more than a question.
+    fn new(cond: &Cond, schema: &Schema<'_>) -> Option<Self> {
+        let (a, b) = match cond {
+            Cond::HasOwn(root, number, _) => return Some(Self::absent(Look::own(*root, *number)?)),
+            Cond::HasContext(name) => return Some(Self::absent(Look::given(name, schema)?)),
+            Cond::Flag(root, number, _) => (Spot::own(*root, *number)?, Spot::Constant(Packed::TRUE)),
+            Cond::Is(expr, name) => (Spot::of(expr, schema)?, Spot::named(*name)),
+            Cond::Equal(pair) => both(pair, schema)?,
+            _ => return None,
+        };
+        let (a, b, constant) = match (a, b) {
+            (Spot::View(a), Spot::View(b)) => (a, b, Question::NOTHING),
+            (Spot::View(a), Spot::Constant(b)) | (Spot::Constant(b), Spot::View(a)) => (a, Look::NOTHING, b),
+            _ => return None,
+        };
+        Some(Self { a, b, constant, question: Question::SAME, yes: true })
+    }
+
+    fn absent(of: Look) -> Self {
+        Self { a: of, b: Look::NOTHING, constant: Question::NOTHING, question: Question::ABSENT, yes: false }
+    }
+
+    /// What has no answer, so that the test is put.
+    fn nothing() -> Self {
+        let unknown = Look::UNKNOWN;
+        Self { a: unknown, b: Look::NOTHING, constant: Question::NOTHING, question: Question::SAME, yes: true }
+    }
 }
 
 impl Plan {
     /// Plans the rules of one environment.
-    pub(crate) fn new(rules: &[Rule], schema: &mut Schema<'_>) -> Self {
+    pub(crate) fn new(rules: &[Rule], schema: &Schema<'_>) -> Self {
         let mut left = rules.get(..PLANNED).unwrap_or(rules);
         let mut sections = Vec::new();
         while !left.is_empty() {
@@ -353,9 +373,9 @@ impl Woven {
     }
 
     /// As many of the first of `rules` as go together; none where not even one does.
-    fn longest(rules: &[Rule], schema: &mut Schema<'_>) -> Option<Self> {
+    fn longest(rules: &[Rule], schema: &Schema<'_>) -> Option<Self> {
         // Mostly all do.
-        let mut first = |count: usize| rules.get(..count).and_then(|rules| Self::new(rules, schema));
+        let first = |count: usize| rules.get(..count).and_then(|rules| Self::new(rules, schema));
         let most = rules.len().min(BITS);
         let mut longest = first(most);
         let (mut fits, mut too_many) = (0, most);
@@ -370,16 +390,16 @@ impl Woven {
     }
 
     /// All of `rules` as one graph; none where it would be too large.
-    fn new(rules: &[Rule], schema: &mut Schema<'_>) -> Option<Self> {
+    fn new(rules: &[Rule], schema: &Schema<'_>) -> Option<Self> {
         let mut tests = Tests { required: schema.required, tests: Vec::new(), steps: Vec::new() };
         let at = rules.iter().map(|rule| tests.walk(&rule.condition, HOLDS, FAILS)).collect::<Option<Vec<u16>>>()?;
-        let lists = lists(&tests.tests, schema.enumerated);
+        let lists = lists(&tests.tests, schema);
         let woven = Self { rules: rules.len(), ..Self::default() };
         let mut weaver = Weaver { rules, schema, tests: &tests, lists, known: HashMap::new(), woven };
         let start = weaver.weave(State { at, asked: 0, truth: 0 })?;
-        let Weaver { schema, woven, .. } = weaver;
-        let mut test = |cond: &Cond| Test {
-            yes: question(cond, schema).is_none_or(|(_, _, _, yes)| yes),
+        let woven = weaver.woven;
+        let test = |cond: &Cond| Test {
+            yes: Asked::new(cond, schema).is_none_or(|asked| asked.yes),
             form: Form::new(cond, schema),
             cond: cond.clone(),
         };
@@ -391,26 +411,18 @@ impl Woven {
     /// each other.
     fn in_order(self) -> Self {
         let Self { start, nodes, ways, .. } = &self;
-        let leads = |node: &Node| match node.question.list() {
-            None => node.next.iter().rev().copied().collect::<Vec<Next>>(),
-            Some(len) => ways.iter().skip(node.first()).take(len + 1).copied().collect(),
-        };
         let mut order: Vec<Next> = Vec::new();
         let mut open = vec![*start];
         while let Some(at) = open.pop() {
             if let Some(node) = nodes.get(usize::from(at)).filter(|_| !order.contains(&at)) {
                 order.push(at);
-                open.extend(leads(node).iter().rev());
+                open.extend(ways.iter().skip(node.first.into()).take(node.question.answers()));
             }
         }
         // INVARIANT: fewer than 256, since what is renumbered had numbers. Ends keep theirs.
         let new =
             |old: &Next| order.iter().position(|own| own == old).and_then(|at| u8::try_from(at).ok()).unwrap_or(*old);
-        let moved = |node: &Node| match node.question.list() {
-            None => Node { next: node.next.map(|next| new(&next)), ..*node },
-            Some(_) => *node,
-        };
-        let in_order = order.iter().filter_map(|at| nodes.get(usize::from(*at))).map(moved).collect();
+        let in_order = order.iter().filter_map(|at| nodes.get(usize::from(*at))).copied().collect();
         Self { start: new(start), nodes: in_order, ways: ways.iter().map(new).collect(), ..self }
     }
 }
@@ -489,44 +501,42 @@ fn reads(test: &Cond, root: Root, attribute: u16) -> bool {
 
 /// All tests of which listed entity an attribute is: answered by one look at it.
 struct List {
-    root: Root,
-    number: u16,
+    own: Look,
+    /// The number of the first.
+    first: u32,
     tests: u64,
-    /// Which of them hold, by the number of the listed entity; none does beyond the end.
+    /// Which of them hold, for each entity that is listed for the attribute's type.
     hold: Vec<u64>,
 }
 
-/// The attribute that a test compares with listed entities, and those.
-fn listed(test: &Cond, enumerated: usize) -> Option<((Root, u16), Vec<usize>)> {
+/// The attribute that a test compares with listed entities, and the numbers of those.
+fn listed(test: &Cond) -> Option<((Root, u16), Vec<u32>)> {
     let (of, names) = match test {
         Cond::Is(Expr::Own(root, number, _), name) => ((*root, *number), std::slice::from_ref(name)),
         Cond::InNames(Expr::Own(root, number, _), names) => ((*root, *number), &**names),
         _ => return None,
     };
-    // One that the type does not have is never a listed entity.
-    Spot::own(of.0, of.1)?;
     let number = |name: &Name| match name {
-        Name::Fixed(number) => Some(*number as usize).filter(|number| *number < enumerated),
+        Name::Fixed(number) => Some(*number),
         Name::Literal(_) => None,
     };
     Some((of, names.iter().map(number).collect::<Option<_>>()?))
 }
 
-fn lists(tests: &[&Cond], enumerated: usize) -> Vec<List> {
+fn lists(tests: &[&Cond], schema: &Schema<'_>) -> Vec<List> {
     let mut lists: Vec<List> = Vec::new();
     for (at, test) in (0_u8..).zip(tests) {
-        let Some(((root, number), names)) = listed(test, enumerated) else { continue };
-        let place = lists.iter().position(|s| (s.root, s.number) == (root, number)).unwrap_or_else(|| {
-            lists.push(List { root, number, tests: 0, hold: Vec::new() });
+        let Some(((root, number), names)) = listed(test) else { continue };
+        let (Some(own), Some(all)) = (Look::own(root, number), (schema.listed)(root, number)) else { continue };
+        let place = lists.iter().position(|list| list.own == own).unwrap_or_else(|| {
+            lists.push(List { own, first: all.start, tests: 0, hold: vec![0; all.len()] });
             lists.len() - 1
         });
         let Some(list) = lists.get_mut(place) else { continue };
         list.tests |= 1 << at;
-        for name in names {
-            if list.hold.len() <= name {
-                list.hold.resize(name + 1, 0);
-            }
-            list.hold.get_mut(name).into_iter().for_each(|bits| *bits |= 1 << at);
+        // What is listed for other types the attribute never is while the list has an answer.
+        for name in names.iter().filter_map(|name| name.checked_sub(all.start)) {
+            list.hold.get_mut(name as usize).into_iter().for_each(|bits| *bits |= 1 << at);
         }
     }
     // Being one entity is as well asked when its turn comes.
@@ -549,7 +559,7 @@ struct State {
 /// Weaves the rules' ways into one.
 struct Weaver<'a, 's> {
     rules: &'a [Rule],
-    schema: &'a mut Schema<'s>,
+    schema: &'a Schema<'s>,
     tests: &'a Tests<'a>,
     lists: Vec<List>,
     known: HashMap<State, Next>,
@@ -605,29 +615,27 @@ impl Weaver<'_, '_> {
             truth: state.truth | truth,
         };
         let bit = 1 << test;
-        if let Some(List { root, number, tests, hold }) =
+        if let Some(List { own, first, tests, hold }) =
             self.lists.iter().find(|list| list.tests & bit != 0 && list.tests & state.asked == 0)
         {
-            let (own, tests, hold) = (Spot::own(*root, *number)?, *tests, hold.clone());
+            let (own, first, tests, hold) = (*own, *first, *tests, hold.clone());
             let mut ways = hold.iter().map(|truth| self.weave(after(tests, *truth))).collect::<Option<Vec<_>>>()?;
-            ways.push(self.weave(after(tests, 0))?);
-            let question = Question::which(u8::try_from(hold.len()).ok()?);
-            let nobody = self.schema.constants.spot(Packed::entity(u32::MAX))?;
-            let first = u16::try_from(place(&mut self.woven.ways, &ways)).ok()?;
-            return self.node(Node { a: own, b: nobody, question, test: NO_TEST, next: first.to_le_bytes() });
+            // Any other entity may belong to one.
+            ways.push(STOP);
+            let (constant, question) = (Packed::entity(first), Question::which(u8::try_from(hold.len()).ok()?));
+            return self.node(Asked { a: own, b: Look::NOTHING, constant, question, yes: true }, NO_TEST, &ways);
         }
-        let tests = self.tests;
-        let cond = tests.tests.get(usize::from(test))?;
         let (yes, no) = (self.weave(after(bit, bit))?, self.weave(after(bit, 0))?);
-        // Where there is no question, the answer comes from the test.
-        let other = || Spot::new(Bank::Roots, 0).map(|root| (root, root, Question::OTHER, true));
-        let (a, b, question, holds) = question(cond, self.schema).or_else(other)?;
-        self.node(Node { a, b, question, test, next: if holds { [no, yes] } else { [yes, no] } })
+        let asked = Asked::new(self.tests.tests.get(usize::from(test))?, self.schema).unwrap_or_else(Asked::nothing);
+        let ways = if asked.yes { [no, yes] } else { [yes, no] };
+        self.node(asked, test, &ways)
     }
 
     /// The place of a node; none where there is no room for it.
-    fn node(&mut self, node: Node) -> Option<Next> {
-        let at = place(&mut self.woven.nodes, &[node]);
+    fn node(&mut self, asked: Asked, test: u8, ways: &[Next]) -> Option<Next> {
+        let Asked { a, b, constant, question, yes: _ } = asked;
+        let first = u16::try_from(place(&mut self.woven.ways, ways)).ok()?;
+        let at = place(&mut self.woven.nodes, &[Node { constant, first, a, b, question, test }]);
         u8::try_from(at).ok().filter(|_| self.has_room())
     }
 
@@ -640,7 +648,7 @@ impl Weaver<'_, '_> {
         let forbid = hold().any(|rule| rule.forbid);
         let ranks: Vec<u32> = hold().filter(|rule| rule.forbid == forbid).map(|rule| rule.rank).collect();
         let at = place(&mut self.woven.ends, &[(ranks, forbid)]);
-        self.has_room().then_some(Next::MAX.checked_sub(u8::try_from(at).ok()?)?)
+        self.has_room().then_some(LAST.checked_sub(u8::try_from(at).ok()?)?)
     }
 }
 

@@ -46,8 +46,6 @@ struct Named {
     /// Which slots these are, and which of them are named as a group. Most requests are about no such slot.
     slots: Bits,
     groups: Bits,
-    /// The entities that policies name, by their places among the program's literals.
-    literals: Box<[Packed]>,
 }
 
 /// Numbers, a bit for each.
@@ -99,8 +97,7 @@ impl Linked {
     fn link(bundle: Bundle, mut snapshot: Snapshot) -> Self {
         let program = bundle.inner.program();
         let literals = snapshot.pin(&program.literals);
-        let mut named =
-            Named { literals: literals.iter().map(|slot| Packed::entity(*slot)).collect(), ..Named::default() };
+        let mut named = Named::default();
         for (slot, number) in literals.iter().zip(0..).filter(|(_, number)| program.named.contains_key(number)) {
             named.places.insert(*slot, number);
             named.slots.set(*slot);
@@ -368,11 +365,9 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
         Data::Inline(_) => environment.numbered && linked.bundle.mode() == ErrorMode::Strict,
         Data::Missing => true,
     };
-    let sections = match as_planned(env.principal.1) && as_planned(env.resource.1) {
-        true => environment.sections.clone(),
-        false => 0..0,
-    };
-    let looks = Looks::new(linked, &roots, records, &env.given, joined);
+    let planned = linked.snapshot.lists_alone() && as_planned(env.principal.1) && as_planned(env.resource.1);
+    let sections = if planned { environment.sections.clone() } else { 0..0 };
+    let looks = Looks::new(linked, roots, records, &env.given, joined);
     for section in sections.filter_map(|at| program.plans.sections.get(at as usize)) {
         let (own, others) = rules.split_at_checked(section.rules as usize).unwrap_or((rules, &[]));
         match planned::follow(&looks, section, &|cond| env.holds(cond).ok()) {

@@ -1,21 +1,17 @@
 //! Following a plan: the rules of an environment, section by section, each test of one asked at most once.
 
 use super::Linked;
-use crate::bundle::plan::{Form, Next, Node, Plans, Section, Spot, Test, BANKS, NO_TEST};
-use crate::bundle::program::{Cond, Root};
-use crate::entities::record::{sorted_contains, Held, Packed, Record};
-use crate::entities::Snapshot;
+use crate::bundle::plan::{Form, Node, Section, Spot, Test, LAST, LOOKS, NO_TEST};
+use crate::bundle::program::{Cond, Root, GIVEN};
+use crate::entities::record::{sorted_contains, Held, Packed, Question, Record, NEAR};
 
 /// What the tests of a plan look at: principal and resource with their attributes, where these are stored, and what
 /// comes with the request.
 pub(super) struct Looks<'e> {
-    snapshot: &'e Snapshot,
-    plans: &'e Plans,
-    /// By the numbers of [`crate::bundle::plan::Bank`].
-    banks: [&'e [Packed]; BANKS],
+    /// By the numbers of [`crate::bundle::plan::Look`].
+    view: [Packed; LOOKS],
+    linked: &'e Linked,
     records: [Option<&'e Record>; 2],
-    /// How many first slots are those of listed entities that belong to nothing.
-    listed: u64,
     /// Whether the resource comes with the request: then a look does not tell what belongs to what.
     joined: bool,
 }
@@ -25,21 +21,20 @@ impl<'e> Looks<'e> {
     #[inline(always)]
     pub(super) fn new(
         linked: &'e Linked,
-        roots: &'e [Packed; 2],
+        roots: [Packed; 2],
         records: [Option<&'e Record>; 2],
-        given: &'e [Packed],
+        given: &[Packed; GIVEN],
         joined: bool,
     ) -> Self {
-        let [principal, resource] = records.map(|record| record.map_or(&[][..], |record| &record.attributes));
-        let (snapshot, plans) = (linked.snapshot(), &linked.program().plans);
-        Self {
-            snapshot,
-            plans,
-            banks: [principal, resource, roots, given, &plans.constants, &linked.named.literals],
-            records,
-            listed: snapshot.alone(),
-            joined,
-        }
+        let near = |record: Option<&Record>| record.map_or([Packed::UNKNOWN; NEAR], |record| *record.near());
+        let ([a, b, c, d, e], [f, g, h, i, j]) = (near(records[0]), near(records[1]));
+        let ([k, l, m, n, o, p, q, r], [principal, resource]) = (*given, roots);
+        let (none, unknown) = (Packed::ABSENT, Packed::UNKNOWN);
+        let view = [
+            a, b, c, d, e, none, none, none, f, g, h, i, j, none, none, none, k, l, m, n, o, p, q, r, principal,
+            resource, none, unknown, none, none, none, none,
+        ];
+        Self { view, linked, records, joined }
     }
 }
 
@@ -51,26 +46,22 @@ pub(super) fn follow<'e>(
     section: &Section,
     holds: &dyn Fn(&'e Cond) -> Option<bool>,
 ) -> Option<(&'e [u32], bool)> {
-    let plans = looks.plans;
+    let plans = &looks.linked.program().plans;
+    // What comes behind its own is another section's.
+    let nodes = plans.nodes.get(section.nodes as usize..)?.get(..usize::from(section.node_count))?;
+    let ways = plans.ways.get(section.ways as usize..)?;
     let mut at = section.start;
     // No way is longer than there are nodes: were one a circle, no end would be found, and each rule is evaluated by itself.
-    for _ in 0..section.node_count {
-        if at >= section.node_count {
-            break;
-        }
-        let node = plans.nodes.get(section.nodes as usize + usize::from(at))?;
+    for _ in nodes {
+        let Some(node) = nodes.get(usize::from(at)) else { break };
         let answer = match looks.answer(node) {
             Some(answer) => answer,
             None if node.test == NO_TEST => return None,
             None => looks.test(plans.tests.get(section.tests as usize + usize::from(node.test))?, holds)?,
         };
-        at = match node.question.list() {
-            None => *node.next.get(answer)?,
-            Some(_) => *plans.ways.get(section.ways as usize + node.first() + answer)?,
-        };
+        at = *ways.get(usize::from(node.first) + answer)?;
     }
-    // What comes behind its ends is another section's.
-    let end = Some(Next::MAX - at).filter(|end| *end < section.end_count)?;
+    let end = LAST.checked_sub(at).filter(|end| *end < section.end_count)?;
     let end = plans.ends.get(section.ends as usize + usize::from(end))?;
     let ranks = match end.count {
         1 => std::slice::from_ref(&end.at),
@@ -83,12 +74,12 @@ impl<'e> Looks<'e> {
     /// A section of the plans.
     #[inline]
     pub(super) fn section(&self, at: u32) -> Option<&'e Section> {
-        self.plans.sections.get(at as usize)
+        self.linked.program().plans.sections.get(at as usize)
     }
 
     #[inline(always)]
     fn answer(&self, node: &Node) -> Option<usize> {
-        node.question.answer(self.packed(node.a)?, self.packed(node.b)?, self.listed)
+        node.question.answer(*self.view.get(node.a.at())?, *self.view.get(node.b.at())?, node.constant)
     }
 
     /// The answer where there is no quick one.
@@ -98,9 +89,13 @@ impl<'e> Looks<'e> {
         Some(usize::from(known == test.yes))
     }
 
-    #[inline(always)]
     fn packed(&self, spot: Spot) -> Option<Packed> {
-        self.banks.get(spot.bank())?.get(spot.at()).copied()
+        match spot {
+            Spot::View(look) => self.view.get(look.at()).copied(),
+            Spot::Far(root, at) => self.record(root)?.far().get(usize::from(at)).copied(),
+            Spot::Constant(constant) => Some(constant),
+            Spot::Literal(number) => self.linked.literals.get(number as usize).map(|slot| Packed::entity(*slot)),
+        }
     }
 
     #[inline]
@@ -116,6 +111,8 @@ impl<'e> Looks<'e> {
     #[inline]
     fn look(&self, form: Form) -> Option<bool> {
         Some(match form {
+            Form::Same(a, b) => Question::SAME.answer(self.packed(a)?, self.packed(b)?, Question::NOTHING)? == 1,
+            Form::Has(spot) => Question::ABSENT.answer(self.packed(spot)?, Question::NOTHING, Question::NOTHING)? == 0,
             Form::Within(a, b) => self.within(a, self.slot(b)?)?,
             Form::Among(root, number, spot) => match self.record(root)?.held(number)? {
                 Held::Entities(slots) => sorted_contains(slots, self.slot(spot)?),
@@ -140,7 +137,7 @@ impl<'e> Looks<'e> {
     #[inline]
     fn within(&self, spot: Spot, group: u32) -> Option<bool> {
         let slot = self.slot(spot)?;
-        let own = || spot.root().and_then(|root| self.record(root)).or_else(|| self.snapshot.record(slot));
+        let own = || spot.root().and_then(|root| self.record(root)).or_else(|| self.linked.snapshot.record(slot));
         let above = || own().is_some_and(|record| sorted_contains(record.ancestors(), group));
         (!self.joined).then(|| slot == group || above())
     }

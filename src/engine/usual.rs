@@ -25,7 +25,7 @@ pub(super) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
     let action = linked.declared(slot)?;
     let known = linked.is_it(principal.1, found.0, &who) && linked.is_it(resource.1, found.1, &what);
     let as_planned = |record: &Record| record.stored && !record.more;
-    if !known || !as_planned(principal.1) || !as_planned(resource.1) {
+    if !known || !as_planned(principal.1) || !as_planned(resource.1) || !linked.snapshot.lists_alone() {
         return None;
     }
     let route = action.environments.between(principal.1.type_id, resource.1.type_id)?;
@@ -56,7 +56,7 @@ pub(super) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
         ..Env::new(linked, &request.context)
     };
     let roots = [Packed::entity(principal.0), Packed::entity(resource.0)];
-    let looks = Looks::new(linked, &roots, [Some(principal.1), Some(resource.1)], &seen.given, false);
+    let looks = Looks::new(linked, roots, [Some(principal.1), Some(resource.1)], &seen.given, false);
     let mut tally = Tally { forbidden: false, decision };
     let mut last = false;
     while !last {

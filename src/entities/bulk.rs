@@ -4,7 +4,7 @@
 
 use super::error::Faults;
 use super::load::Load;
-use super::record::{Cell, Record, Slots};
+use super::record::{Cell, Draft, Slots};
 use super::{EntityError, Snapshot};
 use crate::bundle::Bundle;
 use crate::model::{hash, EntityUid, Timestamp, Value, Word};
@@ -89,7 +89,7 @@ impl<'a> Bulk<'a> {
                 };
             }
         }
-        let record = Record::stored(kind.type_id, id, cells, sorted(parents), Default::default()).sealed();
+        let record = Draft::stored(kind.type_id, id, cells, sorted(parents), Default::default()).sealed();
         self.full |= self.load.put_record(self.count, hash(&kind.name, id), record).is_none();
         self.count += 1;
     }

@@ -71,12 +71,13 @@ impl Held<'_> {
     }
 }
 
-/// A cell in eight bytes: in the lower four bits what is in it, above them a number. What does not fit, or is no number,
+/// A cell in eight bytes: in the lower five bits what is in it, above them a number. What does not fit, or is no number,
 /// is further away, in a list of cells.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Packed(u64);
 
-const TAG: u32 = 4;
+const TAG: u32 = 5;
+const TAGS: u8 = (1 << TAG) - 1;
 const ABSENT: u64 = 0;
 /// A set without elements.
 const EMPTY: u64 = 1;
@@ -90,10 +91,14 @@ const LONG: u64 = PLAIN + 2;
 const DATETIME: u64 = PLAIN + 3;
 const DURATION: u64 = PLAIN + 4;
 const DECIMAL: u64 = PLAIN + 5;
+/// In the tag of what is not known, and in no other.
+const UNKNOWN: u64 = 16;
 
 impl Packed {
     pub(crate) const ABSENT: Self = Self(ABSENT);
     pub(crate) const TRUE: Self = Self::bool(true);
+    /// What is not even known to be there or not.
+    pub(crate) const UNKNOWN: Self = Self(UNKNOWN);
     /// Something that is there, and of which no more can be told.
     pub(crate) const OTHER: Self = Self(u64::MAX << TAG | FURTHER);
 
@@ -153,7 +158,7 @@ impl Packed {
 
     #[inline]
     fn tag(self) -> u64 {
-        self.0 & ((1 << TAG) - 1)
+        self.0 & u64::from(TAGS)
     }
 
     #[inline]
@@ -191,51 +196,43 @@ impl Packed {
     }
 }
 
-/// What is asked of two packed values, answered by a number and in one way whatever is asked, so that nothing must be
-/// foretold: each part is 0 where it does not count.
+/// What is asked of two packed values and a constant, answered by a number and in one way whatever is asked, so that
+/// nothing must be foretold: each part is 0 where it does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Question {
-    /// In these bits of their tags the two must be alike, and the first must have those; otherwise there is no answer.
-    alike: u8,
-    plain: u8,
-    /// 1 is to be added where the first is the second.
+    /// In these bits of their tags all must be alike, and what is compared must be plain; otherwise there is no answer.
+    checked: u8,
+    /// 1 is to be added where the first is the second, or the constant.
     same: u8,
-    /// The slot of the first is to be added, but no more than this.
-    slots: u8,
-    /// 1 where that must be the slot of a listed entity.
-    listed: u8,
+    /// How far the first is above the constant is to be added, but no more than this.
+    most: u8,
 }
 
 impl Question {
-    const TAGS: u8 = (1 << TAG) - 1;
-    /// Has no answer.
-    pub(crate) const OTHER: Self = Self { alike: Self::TAGS, plain: Self::TAGS, same: 0, slots: 0, listed: 0 };
-    /// Whether both are the same.
-    pub(crate) const SAME: Self = Self { plain: PLAIN as u8, same: 1, ..Self::OTHER };
-    /// Whether the first is absent, as the second is.
-    pub(crate) const ABSENT: Self = Self { alike: 0, plain: 0, same: 1, ..Self::OTHER };
+    /// What the second is where the constant counts, and the constant where the second does.
+    pub(crate) const NOTHING: Packed = Packed::ABSENT;
+    /// Whether the first is the second, or the constant.
+    pub(crate) const SAME: Self = Self { checked: TAGS, same: 1, most: 0 };
+    /// Whether the first is absent. The second is [`Question::NOTHING`], as is the constant.
+    pub(crate) const ABSENT: Self = Self { checked: UNKNOWN as u8, same: 1, most: 0 };
 
-    /// Which of the first `slots` listed entities the first is, or `slots` for any other. The second is an entity of
-    /// which nobody has heard.
-    pub(crate) const fn which(slots: u8) -> Self {
-        Self { plain: PLAIN as u8, slots, listed: 1, ..Self::OTHER }
+    /// Which of the `count` entities from the constant on the first is: counted from 0, and `count` for any other.
+    pub(crate) const fn which(count: u8) -> Self {
+        Self { checked: TAGS, same: 0, most: count }
     }
 
-    /// How many listed entities it asks for, if it asks which one.
-    #[inline]
-    pub(crate) fn list(self) -> Option<usize> {
-        (self.listed != 0).then_some(self.slots.into())
+    /// How many answers there are.
+    pub(crate) fn answers(self) -> usize {
+        usize::from(self.same) + usize::from(self.most) + 1
     }
 
-    /// The answer. So many first slots are those of listed entities that belong to nothing.
     #[inline(always)]
-    pub(crate) fn answer(self, a: Packed, b: Packed, listed: u64) -> Option<usize> {
-        let (different, slot) = (a.0 ^ b.0, a.0 >> TAG);
-        let unknown = different & u64::from(self.alike)
-            | !a.0 & u64::from(self.plain)
-            | u64::from(slot >= listed) & u64::from(self.listed);
-        let same = u64::from(different == 0) & u64::from(self.same);
-        (unknown == 0).then_some((slot.min(self.slots.into()) + same) as usize)
+    pub(crate) fn answer(self, a: Packed, b: Packed, constant: Packed) -> Option<usize> {
+        // 0 where they are the same; otherwise the tags of that are 0 where theirs are alike.
+        let beyond = (a.0 ^ b.0).wrapping_sub(constant.0);
+        let unknown = (beyond | !a.0 & PLAIN) & u64::from(self.checked);
+        let same = u64::from(beyond == 0) & u64::from(self.same);
+        (unknown == 0).then_some(((beyond >> TAG).min(self.most.into()) + same) as usize)
     }
 }
 
@@ -270,32 +267,43 @@ mod tests {
         for cell in numbers.into_iter().flat_map(of).chain(others) {
             let packed = Packed::new(cell.clone(), &mut further);
             assert_eq!(format!("{:?}", packed.held(&further)), format!("{:?}", cell.held()));
+            let (nothing, unknown) = (Question::NOTHING, Packed::UNKNOWN);
             let told = !matches!(packed.tag(), ABSENT | EMPTY | FURTHER);
-            assert_eq!(Question::SAME.answer(packed, packed, 0), told.then_some(1), "{cell:?}");
+            assert_eq!(Question::SAME.answer(packed, packed, nothing), told.then_some(1), "{cell:?}");
+            assert_eq!(Question::SAME.answer(packed, nothing, packed), told.then_some(1), "{cell:?}");
             let absent = usize::from(matches!(cell, Cell::Absent));
-            assert_eq!(Question::ABSENT.answer(packed, Packed::ABSENT, 0), Some(absent), "{cell:?}");
-            assert_eq!(Question::OTHER.answer(packed, packed, u64::MAX), None);
+            assert_eq!(Question::ABSENT.answer(packed, nothing, nothing), Some(absent), "{cell:?}");
+            for question in [Question::SAME, Question::which(3)] {
+                assert_eq!(question.answer(unknown, nothing, packed), None, "{cell:?}");
+                assert_eq!(question.answer(packed, nothing, unknown), None, "{cell:?}");
+            }
         }
-        // Those beyond 60 bits, four of each; a set with elements and a text.
+        // Those beyond 59 bits, four of each; a set with elements and a text.
         assert_eq!(further.len(), 3 * 4 + 2);
     }
 
     #[test]
     fn a_question_has_its_answer_or_none() {
-        let (one, two, nobody) = (Packed::entity(1), Packed::entity(2), Packed::entity(u32::MAX));
-        assert_eq!(Question::SAME.answer(one, two, 0), Some(0));
+        let (one, two, nothing) = (Packed::entity(1), Packed::entity(2), Question::NOTHING);
+        let same = |a, b| Question::SAME.answer(a, b, nothing);
+        assert_eq!([same(one, two), Question::SAME.answer(one, nothing, two)], [Some(0); 2]);
+        assert_eq!([same(two, one), Question::SAME.answer(two, nothing, one)], [Some(0); 2]);
         // Only whoever knows the operator knows whether that is an error.
-        assert_eq!(Question::SAME.answer(one, Packed::TRUE, 9), None);
-        assert_eq!(Question::SAME.answer(Packed::ABSENT, Packed::ABSENT, 9), None);
-        assert_eq!(Question::SAME.answer(Packed::OTHER, Packed::OTHER, 9), None);
+        assert_eq!([same(one, Packed::TRUE), Question::SAME.answer(Packed::TRUE, nothing, one)], [None; 2]);
+        assert_eq!([same(nothing, nothing), same(Packed::OTHER, Packed::OTHER)], [None; 2]);
+        assert_eq!([same(Packed::UNKNOWN, Packed::UNKNOWN), same(nothing, one)], [None; 2]);
+        let absent = |of| Question::ABSENT.answer(of, nothing, nothing);
+        assert_eq!([absent(nothing), absent(Packed::OTHER), absent(Packed::UNKNOWN)], [Some(1), Some(0), None]);
         let order = |of: fn(i64) -> Packed, n| of(n).order().map(|(_, n)| n);
         for n in [0, 1, -1, i64::MAX >> TAG, i64::MIN >> TAG] {
             assert_eq!([order(Packed::long, n), order(Packed::datetime, n)], [Some(n); 2]);
         }
         assert_eq!((order(Packed::long, i64::MIN), one.order()), (None, None));
         assert_ne!(Packed::long(1).order(), Packed::datetime(1).order(), "there is no order of two kinds");
-        let which = |of, listed| Question::which(2).answer(of, nobody, listed);
-        assert_eq!([which(one, 9), which(two, 9), which(Packed::entity(8), 9)], [Some(1), Some(2), Some(2)]);
-        assert_eq!([which(Packed::entity(9), 9), which(one, 0), which(Packed::TRUE, 9)], [None; 3]);
+        // The entities 7 and 8.
+        let which = |of| Question::which(2).answer(of, nothing, Packed::entity(7));
+        let entities = [6, 7, 8, 9, 0, u32::MAX].map(|slot| which(Packed::entity(slot)));
+        assert_eq!(entities, [Some(2), Some(0), Some(1), Some(2), Some(2), Some(2)]);
+        assert_eq!([which(Packed::TRUE), which(nothing), which(Packed::OTHER)], [None; 3]);
     }
 }

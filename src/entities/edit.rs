@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::error::Faults;
-use super::record::{self, Record, Slots};
+use super::record::{self, Draft, Record, Slots};
 use super::rules;
 use super::snapshot::Snapshot;
 use super::EntityError;
@@ -75,9 +75,9 @@ impl<'a> Edit<'a> {
             self.faults.push(None, Some(uid), "is not stored, so it cannot be taken out");
             return;
         };
-        let (mut gone, parents) = (Vec::new(), old.parents.clone());
+        let (mut gone, parents) = (Vec::new(), old.parents().to_vec());
         record::references(&self.next, old, &mut gone);
-        let named = Record::named(old.generation, old.type_id, &old.id, old.pinned);
+        let named = Draft::named(old.generation, old.type_id, old.id(), old.pinned);
         self.count(&gone, &[], &parents, &[]);
         self.next.table.put(slot, named.sealed());
         self.next.stored -= 1;
@@ -111,13 +111,13 @@ impl<'a> Edit<'a> {
         let Some(record) = record::encode(&mut self.next, &layout, entity, &old, &mut come) else {
             return self.faults.push(Some(index), Some(uid), "there is no room for more entities");
         };
-        self.count(&gone, &come, &old.parents, &record.parents);
-        if old.parents != record.parents {
+        self.count(&gone, &come, old.parents(), &record.parents);
+        if *old.parents() != *record.parents {
             self.moved.push((slot, Some(index)));
         }
         // Where the parents are the same so are the ancestors, unless a parent moves.
         let record =
-            if old.parents == record.parents { record.with_ancestors(old.ancestors().to_vec()) } else { record };
+            if *old.parents() == *record.parents { record.with_ancestors(old.ancestors().to_vec()) } else { record };
         self.next.stored += usize::from(!old.stored);
         drop(old);
         self.next.table.put(slot, record.sealed());
@@ -186,7 +186,7 @@ impl<'a> Edit<'a> {
             targets.clear();
             record::references(&self.next, record, &mut targets);
             let dangling = |target: &u32| self.next.entity(*target).is_none();
-            let parents = record.parents.iter().filter(|t| dangling(t)).map(|t| ("parents".to_owned(), *t));
+            let parents = record.parents().iter().filter(|t| dangling(t)).map(|t| ("parents".to_owned(), *t));
             let mut missing: Vec<(String, u32)> = parents.collect();
             targets.sort_unstable();
             targets.dedup();
@@ -246,7 +246,7 @@ impl<'a> Edit<'a> {
         for record in self.put.iter().filter_map(|(s, _)| self.next.record(*s)) {
             references.clear();
             record::references(&self.next, record, &mut references);
-            let named = references.iter().chain(&record.parents).filter(|s| **s == slot).count();
+            let named = references.iter().chain(record.parents()).filter(|s| **s == slot).count();
             here += u32::try_from(named).unwrap_or(u32::MAX);
         }
         here >= all
@@ -257,9 +257,9 @@ impl<'a> Edit<'a> {
         let mut clear: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
         let mut moved: Vec<(u32, usize)> = self.moved.iter().filter_map(|(slot, at)| Some((*slot, (*at)?))).collect();
         moved.sort_unstable_by_key(|(_, index)| *index);
-        let at_top = |slot: &u32| self.next.entity(*slot).is_none_or(|parent| parent.parents.is_empty());
+        let at_top = |slot: &u32| self.next.entity(*slot).is_none_or(|parent| parent.parents().is_empty());
         // Nothing is below itself whose parents have none.
-        moved.retain(|(slot, _)| self.next.entity(*slot).is_some_and(|record| !record.parents.iter().all(at_top)));
+        moved.retain(|(slot, _)| self.next.entity(*slot).is_some_and(|record| !record.parents().iter().all(at_top)));
         for (start, index) in moved {
             // An explicit stack: a chain of parents can be as long as the file.
             let mut on_path: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
@@ -275,10 +275,10 @@ impl<'a> Edit<'a> {
                     self.faults.push(Some(index), uid(start).as_ref(), message);
                     break;
                 } else if !clear.contains(&slot) {
-                    if let Some(record) = self.next.entity(slot).filter(|r| !r.parents.is_empty()) {
+                    if let Some(record) = self.next.entity(slot).filter(|r| !r.parents().is_empty()) {
                         on_path.insert(slot);
                         open.push((slot, true));
-                        open.extend(record.parents.iter().map(|p| (*p, false)));
+                        open.extend(record.parents().iter().map(|p| (*p, false)));
                     }
                 }
             }
@@ -302,21 +302,21 @@ impl<'a> Edit<'a> {
         let mut ancestors: Vec<u32> = Vec::new();
         for slot in open {
             let Some(record) = self.next.entity(slot) else { continue };
-            let deeper = |parent: &u32| self.next.entity(*parent).is_some_and(|p| !p.parents.is_empty());
-            if !record.parents.iter().any(deeper) && record.ancestors().len() == record.parents.len() {
+            let deeper = |parent: &u32| self.next.entity(*parent).is_some_and(|p| !p.parents().is_empty());
+            if !record.parents().iter().any(deeper) && record.ancestors().len() == record.parents().len() {
                 continue;
             }
             ancestors.clear();
             let mut seen: HashSet<u32, foldhash::fast::RandomState> = HashSet::default();
-            let mut walk: Vec<u32> = record.parents.to_vec();
+            let mut walk: Vec<u32> = record.parents().to_vec();
             while let Some(parent) = walk.pop() {
                 if seen.insert(parent) {
-                    walk.extend(self.next.entity(parent).into_iter().flat_map(|p| p.parents.iter()));
+                    walk.extend(self.next.entity(parent).into_iter().flat_map(|p| p.parents().iter()));
                 }
             }
             ancestors.extend(seen);
             ancestors.sort_unstable();
-            let record = record.copy().with_ancestors(ancestors.clone()).sealed();
+            let record = record.draft().with_ancestors(ancestors.clone()).sealed();
             self.next.table.put(slot, record);
         }
     }

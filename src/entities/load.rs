@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use super::edit::{self, Edit};
 use super::error::Faults;
 use super::plain::{Batch, Item};
-use super::record::{self, Record, Slots};
+use super::record::{self, Draft, Record, Slots};
 use super::snapshot::Snapshot;
 use super::table::{Index, References, Table};
 use super::EntityError;
@@ -21,7 +21,7 @@ pub(super) struct Load<'a> {
     bundle: &'a Bundle,
     /// Has the names of types; its slots are in the lists until the end.
     base: Snapshot,
-    records: Vec<Option<Arc<Record>>>,
+    records: Vec<Option<Record>>,
     counts: Vec<References>,
     hashes: Vec<u64>,
     /// With the hashes once more: one place less to look at, and none when it grows.
@@ -57,25 +57,25 @@ impl<'a> Load<'a> {
             references: Vec::new(),
         };
         // What the schema lists itself keeps the numbers that the layout gave it.
-        for record in table.iter().map(|(_, record)| Arc::clone(record)) {
-            let hash = load.base.word(record.type_id).map(|name| hash(name, record.id.as_str()));
+        for record in table.iter().map(|(_, record)| record.clone()) {
+            let hash = load.base.word(record.type_id).map(|name| hash(name, record.id().as_str()));
             load.add(hash.unwrap_or_default(), record);
         }
         load
     }
 
     fn record(&self, slot: u32) -> Option<&Record> {
-        self.records.get(slot as usize)?.as_deref()
+        self.records.get(slot as usize)?.as_ref()
     }
 
     fn find_as(&self, hash: u64, type_id: u32, id: &str) -> Option<u32> {
         let same = |(own, slot): &(u64, u32)| {
-            *own == hash && self.record(*slot).is_some_and(|r| r.type_id == type_id && r.id.is(id))
+            *own == hash && self.record(*slot).is_some_and(|r| r.type_id == type_id && r.id().is(id))
         };
         self.by_hash.find(hash, same).map(|(_, slot)| *slot)
     }
 
-    fn add(&mut self, hash: u64, record: Arc<Record>) -> Option<u32> {
+    fn add(&mut self, hash: u64, record: Record) -> Option<u32> {
         let slot = u32::try_from(self.records.len()).ok()?;
         self.records.push(Some(record));
         self.counts.push(References::default());
@@ -86,8 +86,8 @@ impl<'a> Load<'a> {
     }
 
     /// The slot of a uid of a batch, under which its record now is unless the entity was there before.
-    fn take(&mut self, hash: u64, record: Arc<Record>) -> Option<u32> {
-        let Some(slot) = self.find_as(hash, record.type_id, record.id.as_str()) else {
+    fn take(&mut self, hash: u64, record: Record) -> Option<u32> {
+        let Some(slot) = self.find_as(hash, record.type_id, record.id().as_str()) else {
             return self.add(hash, record);
         };
         if record.stored && self.places.get(slot as usize) == Some(&0) {
@@ -145,7 +145,7 @@ impl<'a> Load<'a> {
     fn place(&mut self, slot: u32, slots: &[u32]) -> Option<()> {
         let record = self.records.get_mut(slot as usize)?.as_mut()?;
         // INVARIANT: nothing else holds it before the snapshot is made.
-        Arc::get_mut(record)?.place(slots);
+        record.place(slots)?;
         self.count(slot)
     }
 
@@ -154,13 +154,13 @@ impl<'a> Load<'a> {
         let mut references = std::mem::take(&mut self.references);
         let record = self.records.get(slot as usize)?.clone()?;
         record::references(self, &record, &mut references);
-        for (slots, child) in [(references.as_slice(), false), (&record.parents, true)] {
+        for (slots, child) in [(references.as_slice(), false), (record.parents(), true)] {
             for slot in slots {
                 let n = self.counts.get_mut(*slot as usize)?.of(child);
                 *n = n.saturating_add(1);
             }
         }
-        if !record.parents.is_empty() {
+        if !record.parents().is_empty() {
             let index = self.places.get(slot as usize).map(|place| *place - 1);
             self.below.push((slot, index));
         }
@@ -221,12 +221,12 @@ impl Load<'_> {
     pub(super) fn place_of(&mut self, hash: u64, type_id: u32, id: &str) -> Option<u32> {
         match self.find_as(hash, type_id, id) {
             Some(slot) => Some(slot),
-            None => self.add(hash, Record::new_named(type_id, id).sealed()),
+            None => self.add(hash, Draft::new_named(type_id, id).sealed()),
         }
     }
 
     /// Puts in a whole record, whose slots are this load's.
-    pub(super) fn put_record(&mut self, index: usize, hash: u64, record: Arc<Record>) -> Option<()> {
+    pub(super) fn put_record(&mut self, index: usize, hash: u64, record: Record) -> Option<()> {
         let slot = self.take(hash, record)?;
         match self.is_first(index, slot, None) {
             true => self.count(slot),
@@ -239,7 +239,7 @@ impl Slots for Load<'_> {
     fn find(&self, uid: &EntityUid) -> Option<u32> {
         let same = |(own, slot): &(u64, u32)| {
             let (type_name, id) = uid.parts();
-            let is = |r: &Record| r.id == *id && self.base.word(r.type_id) == Some(type_name);
+            let is = |r: &Record| *r.id() == *id && self.base.word(r.type_id) == Some(type_name);
             *own == uid.hashed() && self.record(*slot).is_some_and(is)
         };
         self.by_hash.find(uid.hashed(), same).map(|(_, slot)| *slot)
@@ -250,6 +250,6 @@ impl Slots for Load<'_> {
             return Some(slot);
         }
         let type_id = self.base.type_id(uid.parts().0)?;
-        self.add(uid.hashed(), Record::new_named(type_id, uid.id()).sealed())
+        self.add(uid.hashed(), Draft::new_named(type_id, uid.id()).sealed())
     }
 }

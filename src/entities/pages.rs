@@ -8,7 +8,12 @@ const FANOUT: usize = 32;
 const BITS: u32 = 5;
 const TRUNK: usize = 64;
 
-type Page<T> = [T; FANOUT];
+/// Begins at a line of the cache.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Page<T>([T; FANOUT]);
+
+
 type Branch<T> = [Option<Arc<Page<T>>>; FANOUT];
 type Trunk<T> = [Option<Arc<Branch<T>>>; TRUNK];
 
@@ -38,7 +43,7 @@ impl<T: Clone + Default> Pages<T> {
             root.push(Some(Arc::new(Trunk::from(std::array::from_fn(|_| {
                 (all.len() > 0).then(|| {
                     Arc::new(std::array::from_fn(|_| {
-                        (all.len() > 0).then(|| Arc::new(std::array::from_fn(|_| all.next().unwrap_or_default())))
+                        (all.len() > 0).then(|| Arc::new(Page(std::array::from_fn(|_| all.next().unwrap_or_default()))))
                     }))
                 })
             })))));
@@ -50,7 +55,7 @@ impl<T: Clone + Default> Pages<T> {
     #[inline]
     pub(super) fn get(&self, at: u32) -> Option<&T> {
         let (trunk, branch, page, at) = path(at);
-        self.0.get(trunk)?.as_ref()?.get(branch)?.as_ref()?.get(page)?.as_ref()?.get(at)
+        self.0.get(trunk)?.as_ref()?.get(branch)?.as_ref()?.get(page)?.as_ref()?.0.get(at)
     }
 
     /// The value with this number, to be changed; it and the path to it are made.
@@ -65,8 +70,8 @@ impl<T: Clone + Default> Pages<T> {
         let branch = trunk.get_mut(branch)?;
         let branch = Arc::make_mut(branch.get_or_insert_with(|| Arc::new([const { None }; FANOUT])));
         let page = branch.get_mut(page)?;
-        let page = page.get_or_insert_with(|| Arc::new(std::array::from_fn(|_| T::default())));
-        Arc::make_mut(page).get_mut(at)
+        let page = page.get_or_insert_with(|| Arc::new(Page(std::array::from_fn(|_| T::default()))));
+        Arc::make_mut(page).0.get_mut(at)
     }
 
     /// All values, with their numbers.
@@ -77,7 +82,7 @@ impl<T: Clone + Default> Pages<T> {
         let pages = branches
             .flat_map(|(i, b)| b.iter().enumerate().filter_map(move |(j, p)| Some((i * FANOUT + j, p.as_ref()?))));
         pages.flat_map(|(i, p)| {
-            let numbered = p.iter().enumerate();
+            let numbered = p.0.iter().enumerate();
             numbered.map(move |(j, one)| (u32::try_from(i * FANOUT + j).unwrap_or(u32::MAX), one))
         })
     }

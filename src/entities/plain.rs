@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 
 use hashbrown::HashTable;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use super::read::{Names, Refusal};
-use super::record::{self, Cell, Record, Slots};
+use super::record::{self, Cell, Draft, Record, Slots};
 use super::tape::{Fill, Node, Token};
 use crate::bundle::layout::{Layout, NUMBERED};
 use crate::bundle::types::{EntityType, RecordType, Type, Types};
@@ -20,7 +19,7 @@ use crate::model::{hash, Entity, EntityUid, Timestamp, Value, Word};
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// All uids met, each once, with the hash: under a stored record where the entity is in this piece.
-    pub(super) uids: Vec<(u64, Arc<Record>)>,
+    pub(super) uids: Vec<(u64, Record)>,
     pub(super) items: Vec<Item>,
 }
 
@@ -49,12 +48,19 @@ pub(super) struct Plain<'a> {
 struct Plan<'a> {
     name: Word,
     type_id: u32,
-    /// By number.
-    fields: Vec<(&'a str, Shape<'a>)>,
+    /// By name.
+    fields: Vec<Field<'a>>,
     /// The numbers of those that must be there, as bits.
     required: u64,
     tags: Option<Shape<'a>>,
     parents: Vec<Target<'a>>,
+}
+
+#[derive(Debug)]
+struct Field<'a> {
+    name: &'a str,
+    number: u16,
+    shape: Shape<'a>,
 }
 
 #[derive(Debug)]
@@ -160,25 +166,32 @@ impl<'a> Plan<'a> {
             return None;
         }
         let shape = |of: &'a Type| Shape::new(of, types, layout);
-        let required = fields.values().zip(0..).filter(|(field, _)| field.required);
         let name = Word::from(name);
-        Some(Self {
-            type_id: layout.type_id(&name)?,
+        let type_id = layout.type_id(&name)?;
+        let number = |name: &str| layout.attribute(type_id, name);
+        let required = fields.iter().filter(|(_, field)| field.required).map(|(name, _)| 1 << number(name));
+        let field = |(name, field): (&'a String, &'a crate::bundle::types::Field)| Field {
             name,
-            fields: fields.iter().map(|(name, field)| (name.as_str(), shape(&field.of))).collect(),
-            required: required.fold(0, |bits, (_, number)| bits | (1 << number)),
+            number: number(name),
+            shape: shape(&field.of),
+        };
+        Some(Self {
+            type_id,
+            name,
+            required: required.fold(0, |bits, bit: u64| bits | bit),
+            fields: fields.iter().map(field).collect(),
             tags: tags.as_ref().map(shape),
             parents: parents.iter().map(|name| Target::new(name, types, layout)).collect::<Option<_>>()?,
         })
     }
 
-    /// The field with this name, and its number. Most texts have them in order, so it is looked for at `next` first.
-    fn field(&self, name: &str, next: usize) -> Option<(usize, &Shape<'a>)> {
-        let number = match self.fields.get(next) {
-            Some((own, _)) if *own == name => next,
-            _ => self.fields.binary_search_by(|(own, _)| (*own).cmp(name)).ok()?,
+    /// The field with this name, and its place. Most texts have them in order, so it is looked for at `next` first.
+    fn field(&self, name: &str, next: usize) -> Option<(usize, &Field<'a>)> {
+        let place = match self.fields.get(next) {
+            Some(own) if own.name == name => next,
+            _ => self.fields.binary_search_by(|own| own.name.cmp(name)).ok()?,
         };
-        self.fields.get(number).map(|(_, shape)| (number, shape))
+        self.fields.get(place).map(|field| (place, field))
     }
 }
 
@@ -256,13 +269,13 @@ fn plain(
     let mut attributes = vec![Cell::Absent; plan.fields.len()];
     let (mut met, mut next) = (0_u64, 0);
     for (name, node) in attrs.map(Node::fields).unwrap_or_default().into_iter().flatten() {
-        let (number, shape) = plan.field(name, next)?;
-        *attributes.get_mut(number)? = value(node, shape, making)?;
+        let (place, Field { number, shape, .. }) = plan.field(name, next)?;
+        *attributes.get_mut(usize::from(*number))? = value(node, shape, making)?;
         if met & (1 << number) != 0 {
             return None;
         }
         met |= 1 << number;
-        next = number + 1;
+        next = place + 1;
     }
     let mut extra = BTreeMap::new();
     if let (Some(tags), Some(shape)) = (tags, &plan.tags) {
@@ -282,7 +295,7 @@ fn plain(
     if !objects || (tags.is_some() && plan.tags.is_none()) || met & plan.required != plan.required {
         return None;
     }
-    making.store(hash(&plan.name, id), Record::stored(plan.type_id, id, attributes, distinct(above), extra).sealed())
+    making.store(hash(&plan.name, id), Draft::stored(plan.type_id, id, attributes, distinct(above), extra).sealed())
 }
 
 /// Type and id of a uid, bare or under `__entity`.
@@ -318,12 +331,12 @@ impl Making<'_> {
     fn find(&self, hash: u64, type_id: u32, id: &str) -> Option<u32> {
         let same = |place: &u32| {
             let uid = self.batch.uids.get(*place as usize);
-            uid.is_some_and(|(own, record)| *own == hash && record.type_id == type_id && record.id.is(id))
+            uid.is_some_and(|(own, record)| *own == hash && record.type_id == type_id && record.id().is(id))
         };
         self.places.find(hash, same).copied()
     }
 
-    fn add(&mut self, hash: u64, record: Arc<Record>) -> Option<u32> {
+    fn add(&mut self, hash: u64, record: Record) -> Option<u32> {
         let (place, uids) = (u32::try_from(self.batch.uids.len()).ok()?, &mut self.batch.uids);
         uids.push((hash, record));
         self.places.insert_unique(hash, place, |place| uids.get(*place as usize).map_or(0, |(hash, _)| *hash));
@@ -335,7 +348,7 @@ impl Making<'_> {
         let hash = hash(type_name, id);
         match self.find(hash, type_id, id) {
             Some(place) => Some(place),
-            None => self.add(hash, Record::new_named(type_id, id).sealed()),
+            None => self.add(hash, Draft::new_named(type_id, id).sealed()),
         }
     }
 
@@ -346,8 +359,8 @@ impl Making<'_> {
 
     /// The place of an entity's uid, under which its record now is. Where there is one already that stays: the second
     /// is a duplicate.
-    fn store(&mut self, hash: u64, record: Arc<Record>) -> Option<u32> {
-        match self.find(hash, record.type_id, record.id.as_str()) {
+    fn store(&mut self, hash: u64, record: Record) -> Option<u32> {
+        match self.find(hash, record.type_id, record.id().as_str()) {
             Some(place) => {
                 let (_, own) = self.batch.uids.get_mut(place as usize)?;
                 if !own.stored {

@@ -8,15 +8,11 @@ use super::snapshot::Snapshot;
 use crate::bundle::layout::{generations, Layout, NOWHERE, NUMBERED};
 use crate::model::{Entity, EntityUid, Id, Timestamp, Value};
 
-/// What is known under an interned uid. All in one piece, so that a decision has one place to fetch; while it is made or
-/// changed, attributes are in a vector of cells. What every decision reads stands together.
+/// What is known under an interned uid. What nearly every decision reads is a line of the cache, and stands in the page
+/// of the slot; the rest is apart.
 #[derive(Debug, Clone)]
 #[repr(C)]
-pub(crate) struct Record<C: ?Sized = [Packed]> {
-    extra: Option<Box<Extra>>,
-    /// Direct parents, sorted.
-    pub(crate) parents: Box<[u32]>,
-    pub(crate) id: Id,
+pub(crate) struct Record {
     /// Unlike that of every other uid that was ever interned in this process.
     pub(crate) generation: u64,
     pub(crate) type_id: u32,
@@ -26,8 +22,45 @@ pub(crate) struct Record<C: ?Sized = [Packed]> {
     pub(super) pinned: bool,
     /// Whether it has attributes without numbers.
     pub(crate) more: bool,
+    /// The attributes with the first numbers of the type's layout.
+    near: [Packed; NEAR],
+    rest: Arc<Rest>,
+}
+
+/// How many attributes are in the record itself.
+pub(crate) const NEAR: usize = 5;
+
+const _: () = assert!(std::mem::size_of::<Option<Record>>() == 64);
+
+#[derive(Debug)]
+#[repr(C)]
+struct Rest {
+    id: Id,
+    extra: Option<Box<Extra>>,
+    /// Direct parents, sorted.
+    parents: Box<[u32]>,
+    far: Far,
+}
+
+/// The attributes with further numbers. Few types have many.
+#[derive(Debug, Clone)]
+enum Far {
+    One(Packed),
+    Many(Box<[Packed]>),
+}
+
+/// A record while it is made or changed.
+#[derive(Debug)]
+pub(super) struct Draft {
+    generation: u64,
+    type_id: u32,
+    stored: bool,
+    pinned: bool,
+    id: Id,
     /// By the numbers of the type's layout.
-    pub(crate) attributes: C,
+    pub(super) attributes: Vec<Cell>,
+    pub(super) parents: Box<[u32]>,
+    extra: Option<Box<Extra>>,
 }
 
 /// What gives uids their slots.
@@ -51,7 +84,7 @@ struct Extra {
     tags: BTreeMap<Arc<str>, Cell>,
 }
 
-impl Record<Vec<Cell>> {
+impl Draft {
     /// A uid of which nothing is stored.
     pub(super) fn named(generation: u64, type_id: u32, id: &Id, pinned: bool) -> Self {
         Self {
@@ -59,7 +92,6 @@ impl Record<Vec<Cell>> {
             type_id,
             stored: false,
             pinned,
-            more: false,
             id: id.clone(),
             attributes: Vec::new(),
             parents: Box::new([]),
@@ -104,103 +136,147 @@ impl Record<Vec<Cell>> {
         self
     }
 
-    /// In one piece.
-    pub(super) fn sealed(self) -> Arc<Record> {
-        macro_rules! by_length {
-            ($($n:literal)*) => {
-                match self.attributes.len() {
-                    $(0..=$n => self.sized::<$n>(),)*
-                    // INVARIANT: a layout numbers no more.
-                    _ => self.sized::<NUMBERED>(),
-                }
-            };
-        }
-        by_length!(0 1 2 3 4 5 6 7 8 9 10 11 12 14 16 20 24 32 48)
-    }
-
-    /// With room for `N` attributes, those beyond its own absent.
-    fn sized<const N: usize>(self) -> Arc<Record> {
-        let Self { generation, type_id, stored, pinned, more: _, id, parents, mut extra, attributes } = self;
+    /// Ready to be read.
+    pub(super) fn sealed(self) -> Record {
+        let Self { generation, type_id, stored, pinned, id, attributes, parents, mut extra } = self;
         let (mut cells, mut further) = (attributes.into_iter(), Vec::new());
-        let attributes: [Packed; N] =
-            std::array::from_fn(|_| cells.next().map_or(Packed::ABSENT, |cell| Packed::new(cell, &mut further)));
+        let mut pack = |cell| Packed::new(cell, &mut further);
+        let near = std::array::from_fn(|_| cells.next().map_or(Packed::ABSENT, &mut pack));
+        let far = Far::new(cells.map(pack));
         if extra.is_some() || !further.is_empty() {
             extra.get_or_insert_default().further = further.into();
         }
         let more = extra.as_ref().is_some_and(|extra| !extra.attributes.is_empty());
-        Arc::new(Record { generation, type_id, stored, pinned, more, id, parents, extra, attributes })
+        let rest = Arc::new(Rest { id, extra, parents, far });
+        Record { generation, type_id, stored, pinned, more, near, rest }
+    }
+}
+
+impl Far {
+    fn new(mut all: impl ExactSizeIterator<Item = Packed>) -> Self {
+        match all.len() {
+            1 => Far::One(all.next().unwrap_or(Packed::ABSENT)),
+            _ => Far::Many(all.collect()),
+        }
+    }
+
+    #[inline]
+    fn all(&self) -> &[Packed] {
+        match self {
+            Far::One(one) => std::slice::from_ref(one),
+            Far::Many(all) => all,
+        }
+    }
+
+    fn all_mut(&mut self) -> &mut [Packed] {
+        match self {
+            Far::One(one) => std::slice::from_mut(one),
+            Far::Many(all) => all,
+        }
     }
 }
 
 impl Record {
+    #[inline]
+    pub(crate) fn id(&self) -> &Id {
+        &self.rest.id
+    }
+
+    /// Direct parents, sorted.
+    #[inline]
+    pub(crate) fn parents(&self) -> &[u32] {
+        &self.rest.parents
+    }
+
     /// All ancestors, sorted.
     #[inline]
     pub(crate) fn ancestors(&self) -> &[u32] {
-        self.extra.as_ref().and_then(|extra| extra.ancestors.as_deref()).unwrap_or(&self.parents)
+        let own = self.rest.extra.as_ref().and_then(|extra| extra.ancestors.as_deref());
+        own.unwrap_or(&self.rest.parents)
+    }
+
+    /// The attributes with the first numbers.
+    #[inline]
+    pub(crate) fn near(&self) -> &[Packed; NEAR] {
+        &self.near
+    }
+
+    /// The attributes with the numbers from [`NEAR`] on.
+    #[inline]
+    pub(crate) fn far(&self) -> &[Packed] {
+        self.rest.far.all()
+    }
+
+    #[inline]
+    fn packed(&self, number: usize) -> Option<Packed> {
+        match self.near.get(number) {
+            Some(packed) => Some(*packed),
+            None => self.far().get(number - NEAR).copied(),
+        }
     }
 
     fn further(&self) -> &[Cell] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.further)
+        self.rest.extra.as_ref().map_or(&[], |extra| &extra.further)
     }
 
-    /// Puts slots where there were numbers of a list of slots.
-    pub(super) fn place(&mut self, slots: &[u32]) {
+    /// Puts slots where there were numbers of a list of slots. None where something else holds the record too.
+    pub(super) fn place(&mut self, slots: &[u32]) -> Option<()> {
+        let Rest { extra, parents, far, .. } = Arc::get_mut(&mut self.rest)?;
         let slot = |number: &mut u32| *number = slots.get(*number as usize).copied().unwrap_or(u32::MAX);
         let all = |numbers: &mut [u32]| {
             numbers.iter_mut().for_each(slot);
             numbers.sort_unstable();
         };
-        for packed in &mut self.attributes {
+        for packed in self.near.iter_mut().chain(far.all_mut()) {
             if let Some(mut number) = packed.slot() {
                 slot(&mut number);
                 *packed = Packed::entity(number);
             }
         }
-        let extra = self.extra.iter_mut();
-        for cell in extra.flat_map(|e| e.attributes.values_mut().chain(e.tags.values_mut()).chain(&mut e.further)) {
+        for cell in extra.iter_mut().flat_map(|e| e.attributes.values_mut().chain(e.tags.values_mut()).chain(&mut e.further)) {
             match cell {
                 Cell::Entity(number) => slot(number),
                 Cell::Entities(numbers) => all(numbers),
                 _ => {}
             }
         }
-        all(&mut self.parents);
+        all(parents);
+        Some(())
     }
 
     /// A copy that can be changed.
-    pub(super) fn copy(&self) -> Record<Vec<Cell>> {
-        let further = self.further();
-        Record {
+    pub(super) fn draft(&self) -> Draft {
+        let (further, Rest { id, extra, parents, .. }) = (self.further(), &*self.rest);
+        Draft {
             generation: self.generation,
             type_id: self.type_id,
             stored: self.stored,
             pinned: self.pinned,
-            more: self.more,
-            id: self.id.clone(),
-            parents: self.parents.clone(),
-            extra: self.extra.clone(),
-            attributes: self.attributes.iter().map(|packed| packed.held(further).to_cell()).collect(),
+            id: id.clone(),
+            attributes: self.near.iter().chain(self.far()).map(|packed| packed.held(further).to_cell()).collect(),
+            parents: parents.clone(),
+            extra: extra.clone(),
         }
     }
 
     /// What is in the attribute with this number in the type's layout, else by this name; none where it is absent.
     #[inline]
     pub(crate) fn attribute(&self, number: u16, name: &str) -> Option<Held<'_>> {
-        match self.attributes.get(usize::from(number)) {
+        match self.packed(number.into()) {
             Some(packed) if packed.is_absent() => None,
             Some(packed) => Some(packed.held(self.further())),
-            None => self.extra.as_ref().and_then(|e| e.attributes.get(name)).map(Cell::held),
+            None => self.rest.extra.as_ref().and_then(|e| e.attributes.get(name)).map(Cell::held),
         }
     }
 
     /// What is in the attribute with this number.
     #[inline]
     pub(crate) fn held(&self, number: u8) -> Option<Held<'_>> {
-        self.attributes.get(usize::from(number)).map(|packed| packed.held(self.further()))
+        self.packed(number.into()).map(|packed| packed.held(self.further()))
     }
 
     pub(crate) fn tag(&self, name: &str) -> Option<Held<'_>> {
-        self.extra.as_ref().and_then(|e| e.tags.get(name)).map(Cell::held)
+        self.rest.extra.as_ref().and_then(|e| e.tags.get(name)).map(Cell::held)
     }
 }
 
@@ -212,7 +288,7 @@ pub(super) fn encode(
     entity: &Entity,
     old: &Record,
     references: &mut Vec<u32>,
-) -> Option<Record<Vec<Cell>>> {
+) -> Option<Draft> {
     let type_id = old.type_id;
     let mut attributes = vec![Cell::Absent; layout.attributes(type_id).len().min(NUMBERED)];
     let mut extra = Extra::default();
@@ -234,13 +310,12 @@ pub(super) fn encode(
     }
     parents.sort_unstable();
     let plain = extra.attributes.is_empty() && extra.tags.is_empty();
-    Some(Record {
+    Some(Draft {
         generation: old.generation,
         type_id,
         stored: true,
         pinned: old.pinned,
-        more: false,
-        id: old.id.clone(),
+        id: old.id().clone(),
         attributes,
         parents: parents.into_boxed_slice(),
         extra: (!plain).then(|| Box::new(extra)),
@@ -294,8 +369,8 @@ pub(super) fn references(slots: &impl Slots, record: &Record, out: &mut Vec<u32>
 
 /// What is in all cells of a record, with the names of those that are not in the layout.
 fn cells(record: &Record) -> impl Iterator<Item = (Option<&Arc<str>>, Held<'_>)> {
-    let own = record.attributes.iter().map(|packed| (None, packed.held(record.further())));
-    let more = record.extra.iter().flat_map(|e| e.attributes.iter().chain(&e.tags));
+    let own = record.near.iter().chain(record.far()).map(|packed| (None, packed.held(record.further())));
+    let more = record.rest.extra.iter().flat_map(|e| e.attributes.iter().chain(&e.tags));
     own.chain(more.map(|(name, cell)| (Some(name), cell.held())))
 }
 
@@ -323,12 +398,12 @@ pub(super) fn names_of_references(snapshot: &Snapshot, record: &Record, slot: u3
 pub(super) fn decode(snapshot: &Snapshot, slot: u32, record: &Record) -> Entity {
     let mut entity = Entity::new(snapshot.uid_of(slot, record));
     let names = snapshot.layout().attributes(record.type_id);
-    for (name, packed) in names.iter().zip(&record.attributes) {
+    for (name, packed) in names.iter().zip(record.near.iter().chain(record.far())) {
         if let Some(value) = value(snapshot, packed.held(record.further())) {
             entity = entity.with(name, value);
         }
     }
-    if let Some(extra) = &record.extra {
+    if let Some(extra) = &record.rest.extra {
         for (name, cell) in &extra.attributes {
             if let Some(value) = value(snapshot, cell.held()) {
                 entity = entity.with(name, value);
@@ -340,7 +415,7 @@ pub(super) fn decode(snapshot: &Snapshot, slot: u32, record: &Record) -> Entity 
             }
         }
     }
-    record.parents.iter().filter_map(|slot| snapshot.uid(*slot)).fold(entity, Entity::with_parent)
+    record.parents().iter().filter_map(|slot| snapshot.uid(*slot)).fold(entity, Entity::with_parent)
 }
 
 /// The value in a cell; none where the attribute is absent.

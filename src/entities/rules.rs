@@ -84,7 +84,7 @@ impl<'a> Subject<'a> {
         };
         Self {
             kind,
-            parents: Cow::Borrowed(&record.parents),
+            parents: Cow::Borrowed(record.parents()),
             organization: slot(organization),
             project: slot(project),
             has_role: role.is_some(),
@@ -147,7 +147,7 @@ pub(super) fn check(
                 fault("parents", "an organisation has at most one parent, its MSP".into());
             }
             for parent in parents.iter() {
-                if snapshot.entity(*parent).is_some_and(|p| !p.parents.is_empty()) {
+                if snapshot.entity(*parent).is_some_and(|p| !p.parents().is_empty()) {
                     fault("parents", format!("`{}` is a client itself; a client has no clients", name(*parent)));
                 }
             }

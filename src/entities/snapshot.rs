@@ -8,7 +8,7 @@ use super::edit::Edit;
 use super::error::Faults;
 use super::load::Load;
 use super::pieces;
-use super::record::{self, Cell, Record, Slots};
+use super::record::{self, Cell, Draft, Record, Slots};
 use super::table::{Index, Table};
 use super::{Changes, EntityError, Progress};
 use crate::bundle::layout::{generations, Layout};
@@ -80,7 +80,7 @@ impl Snapshot {
             snapshot.intern_as(uid, true);
         }
         for (slot, groups) in layout.groups() {
-            let record = snapshot.record(*slot).map(|r| r.copy().in_groups(groups).sealed());
+            let record = snapshot.record(*slot).map(|r| r.draft().in_groups(groups).sealed());
             record.into_iter().for_each(|record| snapshot.table.put(*slot, record));
         }
         snapshot
@@ -182,7 +182,7 @@ impl Snapshot {
         let pins: Arc<[u32]> = uids.iter().filter_map(|uid| self.intern_as(uid, true)).collect();
         self.pins = Arc::clone(&pins);
         for slot in before.iter().filter(|slot| !pins.contains(slot)) {
-            let record = self.record(*slot).map(|r| r.copy().pinned(false).sealed());
+            let record = self.record(*slot).map(|r| r.draft().pinned(false).sealed());
             record.into_iter().for_each(|record| self.table.put(*slot, record));
             self.release_if_unused(*slot);
         }
@@ -221,13 +221,13 @@ impl Snapshot {
     #[inline]
     pub(crate) fn is(&self, record: &Record, uid: &EntityUid) -> bool {
         let (type_name, id) = uid.parts();
-        record.id == *id && self.word(record.type_id) == Some(type_name)
+        *record.id() == *id && self.word(record.type_id) == Some(type_name)
     }
 
     /// What is known under a slot.
     #[inline]
     pub(crate) fn record(&self, slot: u32) -> Option<&Record> {
-        self.table.get(slot).map(|record| &**record)
+        self.table.get(slot)
     }
 
     /// Whether the schema lists the entity in this slot.
@@ -239,16 +239,13 @@ impl Snapshot {
     /// Whether the schema lists the entity in this slot, and it belongs to nothing.
     #[inline]
     pub(crate) fn is_alone(&self, slot: u32) -> bool {
-        u64::from(slot) < self.alone()
+        self.lists_alone() && (slot as usize) < self.layout.enumerated()
     }
 
-    /// How many first slots are those of entities that the schema lists and that belong to nothing.
+    /// Whether all entities of enumerated types belong to nothing.
     #[inline]
-    pub(crate) fn alone(&self) -> u64 {
-        if self.listed_in_groups {
-            return 0;
-        }
-        self.layout.enumerated() as u64
+    pub(crate) fn lists_alone(&self) -> bool {
+        !self.listed_in_groups
     }
 
     /// The stored entity in a slot.
@@ -286,7 +283,7 @@ impl Snapshot {
     fn intern_as(&mut self, uid: &EntityUid, pinned: bool) -> Option<u32> {
         if let Some(slot) = self.find(uid) {
             let record = self.record(slot).filter(|r| pinned && !r.pinned);
-            if let Some(record) = record.map(|r| r.copy().pinned(true).sealed()) {
+            if let Some(record) = record.map(|r| r.draft().pinned(true).sealed()) {
                 self.table.put(slot, record);
             }
             return Some(slot);
@@ -295,11 +292,11 @@ impl Snapshot {
         let type_id = self.type_id(type_name)?;
         // INVARIANT: what the layout lists is interned first, in its order.
         let generation = self.layout.generation(self.table.next()).unwrap_or_else(|| generations(1));
-        let slot = self.table.take(Record::named(generation, type_id, id, pinned).sealed())?;
+        let slot = self.table.take(Draft::named(generation, type_id, id, pinned).sealed())?;
         self.index.insert(uid.hashed(), slot);
         if self.index.is_crowded() {
             let hash = |record: &Record| {
-                self.word(record.type_id).map_or(0, |name| crate::model::hash(name, record.id.as_str()))
+                self.word(record.type_id).map_or(0, |name| crate::model::hash(name, record.id().as_str()))
             };
             self.index = Index::of(self.index.len(), self.table.iter().map(|(slot, record)| (hash(record), slot)));
         }
@@ -313,7 +310,7 @@ impl Snapshot {
             return;
         }
         if let Some(type_name) = self.word(record.type_id) {
-            self.index.remove(crate::model::hash(type_name, record.id.as_str()), slot);
+            self.index.remove(crate::model::hash(type_name, record.id().as_str()), slot);
             self.table.release(slot);
         }
     }
@@ -326,8 +323,8 @@ impl Snapshot {
     pub(super) fn uid_of(&self, slot: u32, record: &Record) -> EntityUid {
         match (self.layout.fixed().get(slot as usize), self.word(record.type_id)) {
             (Some(uid), _) => uid.clone(),
-            (None, Some(name)) => EntityUid::of_parts(name, &record.id),
-            (None, None) => EntityUid::unchecked("", record.id.as_str()),
+            (None, Some(name)) => EntityUid::of_parts(name, record.id()),
+            (None, None) => EntityUid::unchecked("", record.id().as_str()),
         }
     }
 
@@ -344,7 +341,7 @@ impl Snapshot {
 
     /// All stored entities' slots.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, &Record)> {
-        self.table.iter().map(|(slot, record)| (slot, &**record)).filter(|(_, record)| record.stored)
+        self.table.iter().filter(|(_, record)| record.stored)
     }
 
     /// How many entities there are.
@@ -366,18 +363,19 @@ impl Snapshot {
     #[doc(hidden)]
     pub fn damaged(&self, uid: &EntityUid, attribute: Option<&str>) -> Self {
         let mut next = self.clone();
-        let Some((slot, mut record)) = self.find(uid).and_then(|s| Some((s, self.entity(s)?.copy()))) else {
+        let Some((slot, old)) = self.find(uid).and_then(|s| Some((s, self.entity(s)?))) else {
             return next;
         };
+        let mut record = old.draft();
         match attribute {
             Some(name) => {
-                let number = usize::from(self.layout.attribute(record.type_id, name));
+                let number = usize::from(self.layout.attribute(old.type_id, name));
                 if let Some(cell) = record.attributes.get_mut(number) {
                     *cell = Cell::Absent;
                 }
             }
             None => {
-                record = Record::named(record.generation, record.type_id, &record.id, true);
+                record = Draft::named(old.generation, old.type_id, old.id(), true);
                 next.stored -= 1;
             }
         }

@@ -32,7 +32,7 @@ impl References {
 /// Slots by number: each an interned uid with what is stored under it, or free. What only changes ask stands apart.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Table {
-    records: Pages<Option<Arc<Record>>>,
+    records: Pages<Option<Record>>,
     references: Pages<References>,
     len: u32,
     /// The first free slot, plus one; 0 where there is none.
@@ -41,19 +41,19 @@ pub(super) struct Table {
 
 impl Table {
     /// All these slots at once, numbered in their order.
-    pub(super) fn of(records: Vec<Option<Arc<Record>>>, references: Vec<References>) -> Self {
+    pub(super) fn of(records: Vec<Option<Record>>, references: Vec<References>) -> Self {
         let len = u32::try_from(records.len()).unwrap_or(u32::MAX);
         Self { records: Pages::of(records), references: Pages::of(references), len, free: 0 }
     }
 
     /// What is in a slot, unless that is free.
     #[inline]
-    pub(super) fn get(&self, slot: u32) -> Option<&Arc<Record>> {
+    pub(super) fn get(&self, slot: u32) -> Option<&Record> {
         self.records.get(slot)?.as_ref()
     }
 
     /// Puts `record` into a slot that is taken.
-    pub(super) fn put(&mut self, slot: u32, record: Arc<Record>) {
+    pub(super) fn put(&mut self, slot: u32, record: Record) {
         if let Some(place) = self.records.get_mut(slot) {
             *place = Some(record);
         }
@@ -75,7 +75,7 @@ impl Table {
     }
 
     /// Puts `record` into a free slot. None when all 2³² are used.
-    pub(super) fn take(&mut self, record: Arc<Record>) -> Option<u32> {
+    pub(super) fn take(&mut self, record: Record) -> Option<u32> {
         let slot = match self.free.checked_sub(1) {
             Some(slot) => {
                 self.free = self.references(slot).by_attribute;
@@ -102,7 +102,7 @@ impl Table {
     }
 
     /// All slots in use, with what is in them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Arc<Record>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Record)> {
         self.records.iter().filter_map(|(slot, record)| Some((slot, record.as_ref()?)))
     }
 }
