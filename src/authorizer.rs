@@ -271,9 +271,10 @@ impl Authorizer {
     /// As [`Authorizer::is_authorized`], into a decision whose buffers are used again.
     pub fn decide_into(&self, request: &Request, decision: &mut Decision) {
         // Before the state is taken, which then is as new or newer.
-        let fresh = self.fresh();
-        let state = self.state.load();
-        self.decide(&state, &fresh, request, &|| self.now(), decision);
+        match self.fresh() {
+            Ok(()) => self.decide(&self.state.load(), request, &|| self.now(), decision),
+            Err(stale) => self.refuse(&self.state.load(), request, stale, decision),
+        }
     }
 
     /// Decides all requests on one state and at one instant.
@@ -284,25 +285,28 @@ impl Authorizer {
         let now = || now.get_or_init(|| self.now()).clone();
         let mut decisions = vec![Decision::default(); requests.len()];
         for (request, decision) in requests.iter().zip(&mut decisions) {
-            self.decide(&state, &fresh, request, &now, decision);
+            match &fresh {
+                Ok(()) => self.decide(&state, request, &now, decision),
+                Err(stale) => self.refuse(&state, request, stale.clone(), decision),
+            }
         }
         decisions
     }
 
     #[inline(always)]
-    fn decide(
-        &self,
-        state: &Linked,
-        fresh: &Result<(), DecisionError>,
-        request: &Request,
-        now: engine::Now<'_>,
-        decision: &mut Decision,
-    ) {
-        match (fresh, &self.shadow) {
-            (Ok(()), None) => engine::decide(state, request, now, decision),
-            (Ok(()), Some(shadow)) => shadow.decide(state, request, now, decision),
-            (Err(stale), _) => engine::refuse(state, stale.clone(), decision),
+    fn decide(&self, state: &Linked, request: &Request, now: engine::Now<'_>, decision: &mut Decision) {
+        match &self.shadow {
+            None => engine::decide(state, request, now, decision),
+            Some(shadow) => shadow.decide(state, request, now, decision),
         }
+        if let Some(listener) = &self.listener {
+            listener(request, decision);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, state: &Linked, request: &Request, stale: DecisionError, decision: &mut Decision) {
+        engine::refuse(state, stale, decision);
         if let Some(listener) = &self.listener {
             listener(request, decision);
         }

@@ -77,22 +77,38 @@ const STOP: Next = Next::MAX;
 /// The first end.
 pub(crate) const LAST: Next = STOP - 1;
 
-/// Asks one thing. All are alike, so that nothing must be foretold, and small, since a decision fetches some of them.
+/// Asks some questions at once, or puts a test. All are alike, so that nothing must be foretold, and the processor need
+/// not wait for one answer to ask for the next; each is a line of the cache.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[repr(C, align(16))]
+#[repr(C, align(64))]
 pub(crate) struct Node {
-    pub(crate) constant: Packed,
-    /// Where in the section's `ways` its answers lead.
+    pub(crate) asks: [Ask; ASKS],
+    /// Where in the section's `ways` the sums of its answers lead, and how many there are.
     pub(crate) first: u16,
-    /// Of which two.
-    pub(crate) a: Look,
-    pub(crate) b: Look,
-    pub(crate) question: Question,
-    /// The test to be put where the question has no answer; [`NO_TEST`] where there is none.
+    pub(crate) count: u8,
+    /// How much the first question's answer can be: how far the first value is above the other.
+    pub(crate) most: u8,
+    /// The test to be put instead; [`NO_TEST`] where there is none.
     pub(crate) test: u8,
 }
 
-const _: () = assert!(std::mem::size_of::<Node>() == 16);
+/// How many questions a node has at most.
+pub(crate) const ASKS: usize = 3;
+
+const _: () = assert!(std::mem::size_of::<Node>() == 64);
+
+/// A question, and of which two.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ask {
+    pub(crate) constant: Packed,
+    pub(crate) a: Look,
+    pub(crate) b: Look,
+    pub(crate) question: Question,
+}
+
+impl Ask {
+    const NONE: Self = Self { constant: Packed::ABSENT, a: Look::NOTHING, b: Look::NOTHING, question: Question::NONE };
+}
 
 /// No test has this number.
 pub(crate) const NO_TEST: u8 = u8::MAX;
@@ -109,8 +125,6 @@ pub(crate) struct End {
 /// A condition without and, or, not and if.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Test {
-    /// The answer that is the condition's being true.
-    pub(crate) yes: bool,
     pub(crate) form: Form,
     pub(crate) cond: Cond,
 }
@@ -118,16 +132,14 @@ pub(crate) struct Test {
 /// The usual conditions that are no question but take few looks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Form {
-    /// Both are the same.
-    Same(Spot, Spot),
+    /// Both are the same, or in the order asked for.
+    Compared(Spot, Spot, Question),
     /// The attribute is there.
     Has(Spot),
     /// The first is the second or belongs to it.
     Within(Spot, Spot),
     /// The attribute, a set, has the entity.
     Among(Root, u8, Spot),
-    /// The first is before the second, or where the flag is set the same: two instants or two numbers.
-    Before(Spot, Spot, bool),
     /// Any other condition.
     Other,
 }
@@ -148,8 +160,6 @@ impl Look {
     pub(crate) const ROOTS: Self = Self(24);
     /// [`Question::NOTHING`].
     const NOTHING: Self = Self(26);
-    /// [`Packed::UNKNOWN`], of which no question has an answer.
-    pub(crate) const UNKNOWN: Self = Self(27);
 
     #[inline]
     pub(crate) const fn at(self) -> usize {
@@ -246,16 +256,19 @@ pub(crate) struct Schema<'a> {
 
 impl Form {
     fn new(cond: &Cond, schema: &Schema<'_>) -> Self {
+        let compared = |question| move |(a, b)| Form::Compared(a, b, question);
         let form = match cond {
             Cond::Flag(root, number, _) => {
-                Spot::own(*root, *number).map(|own| Form::Same(own, Spot::Constant(Packed::TRUE)))
+                Spot::own(*root, *number).map(|own| Form::Compared(own, Spot::Constant(Packed::TRUE), Question::SAME))
             }
             Cond::HasOwn(root, number, _) => Spot::own(*root, *number).map(Form::Has),
-            Cond::Is(expr, name) => Spot::of(expr, schema).map(|own| Form::Same(own, Spot::named(*name))),
-            Cond::Equal(pair) => both(pair, schema).map(|(a, b)| Form::Same(a, b)),
+            Cond::Is(expr, name) => {
+                Spot::of(expr, schema).map(|own| Form::Compared(own, Spot::named(*name), Question::SAME))
+            }
+            Cond::Equal(pair) => both(pair, schema).map(compared(Question::SAME)),
+            Cond::Less(pair) => both(pair, schema).map(compared(Question::BEFORE)),
+            Cond::LessOrEqual(pair) => both(pair, schema).map(compared(Question::UNTIL)),
             Cond::In(pair) => both(pair, schema).map(|(a, b)| Form::Within(a, b)),
-            Cond::Less(pair) => both(pair, schema).map(|(a, b)| Form::Before(a, b, false)),
-            Cond::LessOrEqual(pair) => both(pair, schema).map(|(a, b)| Form::Before(a, b, true)),
             Cond::Contains(pair) => match (&pair.0, Spot::of(&pair.1, schema)) {
                 (Expr::Own(root, number, _), Some(spot)) => {
                     u8::try_from(*number).ok().map(|number| Form::Among(*root, number, spot))
@@ -272,43 +285,64 @@ fn both(pair: &(Expr, Expr), schema: &Schema<'_>) -> Option<(Spot, Spot)> {
     Some((Spot::of(&pair.0, schema)?, Spot::of(&pair.1, schema)?))
 }
 
-/// What is to be asked to know whether a condition holds.
+fn with((a, b): (Spot, Spot), question: Question) -> (Spot, Spot, Question) {
+    (a, b, question)
+}
+
+/// What is asked, and what each answer tells.
 struct Asked {
-    a: Look,
-    b: Look,
-    constant: Packed,
-    question: Question,
-    /// The answer if it does.
-    yes: bool,
+    ask: Ask,
+    /// The tests that are then known, and which of them hold; none where each rule is to be evaluated by itself.
+    answers: Vec<Option<(u64, u64)>>,
 }
 
 impl Asked {
-    /// None where that takes more than a question.
-    fn new(cond: &Cond, schema: &Schema<'_>) -> Option<Self> {
-        let (a, b) = match cond {
-            Cond::HasOwn(root, number, _) => return Some(Self::absent(Look::own(*root, *number)?)),
-            Cond::HasContext(name) => return Some(Self::absent(Look::given(name, schema)?)),
-            Cond::Flag(root, number, _) => (Spot::own(*root, *number)?, Spot::Constant(Packed::TRUE)),
-            Cond::Is(expr, name) => (Spot::of(expr, schema)?, Spot::named(*name)),
-            Cond::Equal(pair) => both(pair, schema)?,
+    /// What is to be asked to know whether a condition holds, and the answer if it does; none where that takes more than
+    /// a question.
+    fn of(cond: &Cond, schema: &Schema<'_>) -> Option<(Ask, usize)> {
+        let has = |own| (Ask { a: own, question: Question::ABSENT, ..Ask::NONE }, 0);
+        let (a, b, question) = match cond {
+            Cond::HasOwn(root, number, _) => return Look::own(*root, *number).map(has),
+            Cond::HasContext(name) => return Look::given(name, schema).map(has),
+            Cond::Flag(root, number, _) => (Spot::own(*root, *number)?, Spot::Constant(Packed::TRUE), Question::SAME),
+            Cond::Is(expr, name) => (Spot::of(expr, schema)?, Spot::named(*name), Question::SAME),
+            Cond::Equal(pair) => with(both(pair, schema)?, Question::SAME),
+            Cond::Less(pair) => with(both(pair, schema)?, Question::BEFORE),
+            Cond::LessOrEqual(pair) => with(both(pair, schema)?, Question::UNTIL),
             _ => return None,
         };
-        let (a, b, constant) = match (a, b) {
-            (Spot::View(a), Spot::View(b)) => (a, b, Question::NOTHING),
-            (Spot::View(a), Spot::Constant(b)) | (Spot::Constant(b), Spot::View(a)) => (a, Look::NOTHING, b),
+        // Where a constant comes first it is asked the other way round: a is before b unless b is before a, or the same.
+        let (own, turned, yes) = match question {
+            Question::BEFORE => (question, Question::UNTIL, 0),
+            Question::UNTIL => (question, Question::BEFORE, 0),
+            _ => (question, question, 1),
+        };
+        let (a, b, constant, question, yes) = match (a, b) {
+            (Spot::View(a), Spot::View(b)) => (a, b, Question::NOTHING, own, 1),
+            (Spot::View(a), Spot::Constant(b)) => (a, Look::NOTHING, b, own, 1),
+            (Spot::Constant(a), Spot::View(b)) => (b, Look::NOTHING, a, turned, yes),
             _ => return None,
         };
-        Some(Self { a, b, constant, question: Question::SAME, yes: true })
+        Some((Ask { constant, a, b, question }, yes))
     }
 
-    fn absent(of: Look) -> Self {
-        Self { a: of, b: Look::NOTHING, constant: Question::NOTHING, question: Question::ABSENT, yes: false }
+    fn is_list(&self) -> bool {
+        self.ask.question == Question::WHICH
     }
 
-    /// What has no answer, so that the test is put.
-    fn nothing() -> Self {
-        let unknown = Look::UNKNOWN;
-        Self { a: unknown, b: Look::NOTHING, constant: Question::NOTHING, question: Question::SAME, yes: true }
+    /// About one test.
+    fn one(cond: &Cond, bit: u64, schema: &Schema<'_>) -> Option<Self> {
+        let (ask, yes) = Self::of(cond, schema)?;
+        let answers = (0..2).map(|answer| Some((bit, if answer == yes { bit } else { 0 })));
+        Some(Self { ask, answers: answers.collect() })
+    }
+
+    /// About all tests of a list.
+    fn list(list: &List) -> Self {
+        let ask = Ask { constant: Packed::entity(list.first), a: list.own, question: Question::WHICH, ..Ask::NONE };
+        let listed = list.hold.iter().map(|hold| Some((list.tests, *hold)));
+        // Any other entity may belong to one of these.
+        Self { ask, answers: listed.chain([None]).collect() }
     }
 }
 
@@ -398,11 +432,7 @@ impl Woven {
         let mut weaver = Weaver { rules, schema, tests: &tests, lists, known: HashMap::new(), woven };
         let start = weaver.weave(State { at, asked: 0, truth: 0 })?;
         let woven = weaver.woven;
-        let test = |cond: &Cond| Test {
-            yes: Asked::new(cond, schema).is_none_or(|asked| asked.yes),
-            form: Form::new(cond, schema),
-            cond: cond.clone(),
-        };
+        let test = |cond: &Cond| Test { form: Form::new(cond, schema), cond: cond.clone() };
         let tests = tests.tests.iter().map(|cond| test(cond)).collect();
         Some(Self { start, tests, ..woven }.in_order())
     }
@@ -416,7 +446,7 @@ impl Woven {
         while let Some(at) = open.pop() {
             if let Some(node) = nodes.get(usize::from(at)).filter(|_| !order.contains(&at)) {
                 order.push(at);
-                open.extend(ways.iter().skip(node.first.into()).take(node.question.answers()));
+                open.extend(ways.iter().skip(node.first.into()).take(node.count.into()));
             }
         }
         // INVARIANT: fewer than 256, since what is renumbered had numbers. Ends keep theirs.
@@ -556,6 +586,13 @@ struct State {
     truth: u64,
 }
 
+impl State {
+    /// When these tests are known, and which of them hold.
+    fn after(&self, tests: u64, hold: u64) -> Self {
+        Self { at: self.at.clone(), asked: self.asked | tests, truth: self.truth | hold }
+    }
+}
+
 /// Weaves the rules' ways into one.
 struct Weaver<'a, 's> {
     rules: &'a [Rule],
@@ -608,34 +645,60 @@ impl Weaver<'_, '_> {
         Some(next)
     }
 
+    /// Asks what is to be known now, as much as is possible at once, or else puts the test.
     fn ask(&mut self, test: u8, state: &State) -> Option<Next> {
-        let after = |tests: u64, truth: u64| State {
-            at: state.at.clone(),
-            asked: state.asked | tests,
-            truth: state.truth | truth,
-        };
-        let bit = 1 << test;
-        if let Some(List { own, first, tests, hold }) =
-            self.lists.iter().find(|list| list.tests & bit != 0 && list.tests & state.asked == 0)
-        {
-            let (own, first, tests, hold) = (*own, *first, *tests, hold.clone());
-            let mut ways = hold.iter().map(|truth| self.weave(after(tests, *truth))).collect::<Option<Vec<_>>>()?;
-            // Any other entity may belong to one.
-            ways.push(STOP);
-            let (constant, question) = (Packed::entity(first), Question::which(u8::try_from(hold.len()).ok()?));
-            return self.node(Asked { a: own, b: Look::NOTHING, constant, question, yes: true }, NO_TEST, &ways);
+        let mut asked: Vec<Asked> = Vec::new();
+        let (mut all, mut count) = (0, 1);
+        for at in &state.at {
+            let Some(test) = self.step(*at).map(|step| step.test) else { continue };
+            let more = self.question(test).filter(|_| asked.len() < ASKS && all & (1 << test) == 0);
+            // There can be one list, which is asked first.
+            let alone = |more: &Asked| !more.is_list() || !asked.iter().any(Asked::is_list);
+            let more = more.filter(alone).filter(|more| count * more.answers.len() <= usize::from(u8::MAX));
+            if let Some(more) = more {
+                count *= more.answers.len();
+                all |= more.answers.iter().flatten().fold(0, |all, (tests, _)| all | tests);
+                asked.insert(if more.is_list() { 0 } else { asked.len() }, more);
+            }
         }
-        let (yes, no) = (self.weave(after(bit, bit))?, self.weave(after(bit, 0))?);
-        let asked = Asked::new(self.tests.tests.get(usize::from(test))?, self.schema).unwrap_or_else(Asked::nothing);
-        let ways = if asked.yes { [no, yes] } else { [yes, no] };
-        self.node(asked, test, &ways)
+        if asked.is_empty() {
+            let bit = 1 << test;
+            let ways = [self.weave(state.after(bit, 0))?, self.weave(state.after(bit, bit))?];
+            return self.node([Ask::NONE; ASKS], 0, test, &ways);
+        }
+        let most = asked.first().filter(|first| first.is_list()).map_or(0, |list| list.answers.len() - 1);
+        let (mut asks, mut times) = ([Ask::NONE; ASKS], 1);
+        // The state after each sum of answers.
+        let mut after = vec![Some((0, 0))];
+        for (own, Asked { ask, answers }) in asks.iter_mut().zip(&asked) {
+            *own = Ask { question: ask.question.times(u8::try_from(times).ok()?), ..*ask };
+            times *= answers.len();
+            let both = |answer: &Option<(u64, u64)>, before: &Option<(u64, u64)>| {
+                answer.zip(*before).map(|((tests, hold), before)| (tests | before.0, hold | before.1))
+            };
+            after = answers.iter().flat_map(|answer| after.iter().map(move |before| both(answer, before))).collect();
+        }
+        let mut way = |after: &Option<(u64, u64)>| match after {
+            Some((tests, hold)) => self.weave(state.after(*tests, *hold)),
+            None => Some(STOP),
+        };
+        let ways = after.iter().map(&mut way).collect::<Option<Vec<Next>>>()?;
+        self.node(asks, u8::try_from(most).ok()?, NO_TEST, &ways)
+    }
+
+    /// What is to be asked to know a test; none where that takes more than a question.
+    fn question(&self, test: u8) -> Option<Asked> {
+        match self.lists.iter().find(|list| list.tests & (1 << test) != 0) {
+            Some(list) => Some(Asked::list(list)),
+            None => Asked::one(self.tests.tests.get(usize::from(test))?, 1 << test, self.schema),
+        }
     }
 
     /// The place of a node; none where there is no room for it.
-    fn node(&mut self, asked: Asked, test: u8, ways: &[Next]) -> Option<Next> {
-        let Asked { a, b, constant, question, yes: _ } = asked;
+    fn node(&mut self, asks: [Ask; ASKS], most: u8, test: u8, ways: &[Next]) -> Option<Next> {
         let first = u16::try_from(place(&mut self.woven.ways, ways)).ok()?;
-        let at = place(&mut self.woven.nodes, &[Node { constant, first, a, b, question, test }]);
+        let count = u8::try_from(ways.len()).ok()?;
+        let at = place(&mut self.woven.nodes, &[Node { asks, first, count, most, test }]);
         u8::try_from(at).ok().filter(|_| self.has_room())
     }
 

@@ -44,7 +44,11 @@ impl Seen {
                 }
             };
             self.missing -= u32::from(field.required);
-            let (given, fits) = look(snapshot, types, value, &field.of);
+            let (given, fits) = match (value, &field.of) {
+                // Mostly it is `now`.
+                (Value::Datetime(at), Type::Datetime) => (Packed::datetime(at.millis()), at.is_in_range()),
+                _ => look(snapshot, types, value, &field.of),
+            };
             self.fits &= fits;
             self.put(place, given);
         }
@@ -136,25 +140,25 @@ impl<'a> Env<'a> {
 }
 
 /// What a look at an attribute of the context tells, and whether it is of its type.
-#[inline(always)]
+#[inline(never)]
 fn look(snapshot: &Snapshot, types: Option<&Types>, value: &Value, of: &Type) -> (Packed, bool) {
-    let fits = || types.is_none_or(|types| types.fits(value, of));
+    let given = packed(snapshot, value);
+    let fits = match (value, given.slot(), of) {
+        // What the schema lists is found faster by its slot.
+        (Value::Entity(uid), Some(slot), Type::Entity(name)) if snapshot.is_fixed(slot) => uid.parts().0 == name,
+        _ => types.is_none_or(|types| types.fits(value, of)),
+    };
+    (given, fits)
+}
+
+/// What a look at a value tells.
+pub(super) fn packed(snapshot: &Snapshot, value: &Value) -> Packed {
     match value {
-        Value::Datetime(at) => {
-            let fits = types.is_none() || matches!(of, Type::Datetime) && at.is_in_range();
-            (Packed::datetime(at.millis()), fits)
-        }
-        Value::Entity(uid) => match (snapshot.find(uid), of) {
-            // What the schema lists is found faster by its slot.
-            (Some(slot), Type::Entity(name)) if snapshot.is_fixed(slot) => {
-                (Packed::entity(slot), types.is_none() || uid.parts().0 == name)
-            }
-            (Some(slot), _) => (Packed::entity(slot), fits()),
-            (None, _) => (Packed::OTHER, fits()),
-        },
-        Value::Bool(b) => (Packed::bool(*b), fits()),
-        Value::Long(n) => (Packed::long(*n), fits()),
-        _ => (Packed::OTHER, fits()),
+        Value::Bool(b) => Packed::bool(*b),
+        Value::Long(n) => Packed::long(*n),
+        Value::Datetime(at) => Packed::datetime(at.millis()),
+        Value::Entity(uid) => snapshot.find(uid).map_or(Packed::OTHER, Packed::entity),
+        _ => Packed::OTHER,
     }
 }
 

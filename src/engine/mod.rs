@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::bundle::program::{Action, Environment, Program, Route, Rule};
 use crate::bundle::{Bundle, ErrorMode};
-use crate::entities::record::{Packed, Record};
+use crate::entities::record::{Packed, Record, NEAR};
 use crate::entities::{check_inline, EntityError, Snapshot};
 use crate::model::{Decision, DecisionError, EntityUid, ErrorCode, Found, Handle, Message, Request, Timestamp};
 use bugs::Bug;
@@ -345,7 +345,12 @@ fn is_own_ancestor(snapshot: &Snapshot, ent: Ent<'_>, entity: &crate::model::Ent
 }
 
 /// Puts the request to all policies that can apply. `Err` is for a request that cannot be asked at all.
-fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut Decision) -> Result<(), DecisionError> {
+fn evaluate<'e>(
+    linked: &'e Linked,
+    request: &Request,
+    env: &'e Env<'e>,
+    decision: &mut Decision,
+) -> Result<(), DecisionError> {
     let program = linked.program();
     let environment = env.environment.unwrap_or(&program.anything);
     let mut tally = Tally { forbidden: false, decision };
@@ -367,10 +372,11 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
     };
     let planned = linked.snapshot.lists_alone() && as_planned(env.principal.1) && as_planned(env.resource.1);
     let sections = if planned { environment.sections.clone() } else { 0..0 };
-    let looks = Looks::new(linked, roots, records, &env.given, joined);
+    let near = [env.principal.1, env.resource.1].map(|data| near(&linked.snapshot, data));
+    let looks = Looks::new(linked, roots, near, records, &env.given, joined, env);
     for section in sections.filter_map(|at| program.plans.sections.get(at as usize)) {
         let (own, others) = rules.split_at_checked(section.rules as usize).unwrap_or((rules, &[]));
-        match planned::follow(&looks, section, &|cond| env.holds(cond).ok()) {
+        match planned::follow(&looks, section) {
             Some((ranks, forbid)) => tally.reached(ranks, forbid),
             None => own.iter().for_each(|rule| tally.put(linked, env, rule)),
         }
@@ -415,6 +421,25 @@ fn evaluate(linked: &Linked, request: &Request, env: &Env<'_>, decision: &mut De
         decision.errors.dedup_by(|a, b| a.policy == b.policy);
     }
     Ok(())
+}
+
+/// The first attributes of an entity, as far as they are known.
+fn near(snapshot: &Snapshot, data: Data<'_>) -> [Packed; NEAR] {
+    match data {
+        Data::Stored(record) => *record.near(),
+        Data::Missing => [Packed::UNKNOWN; NEAR],
+        Data::Inline(entity) => {
+            let mut near = [Packed::ABSENT; NEAR];
+            let type_id = snapshot.layout().type_id(entity.uid().parts().0).unwrap_or(u32::MAX);
+            for (name, value) in entity.attributes() {
+                let number = snapshot.layout().attribute(type_id, name);
+                if let Some(own) = near.get_mut(usize::from(number)) {
+                    *own = context::packed(snapshot, value);
+                }
+            }
+            near
+        }
+    }
 }
 
 /// What the policies have said so far.

@@ -1,7 +1,8 @@
 //! Following a plan: the rules of an environment, section by section, each test of one asked at most once.
 
+use super::env::Env;
 use super::Linked;
-use crate::bundle::plan::{Form, Node, Section, Spot, Test, LAST, LOOKS, NO_TEST};
+use crate::bundle::plan::{Ask, Form, Node, Section, Spot, Test, LAST, LOOKS, NO_TEST};
 use crate::bundle::program::{Cond, Root, GIVEN};
 use crate::entities::record::{sorted_contains, Held, Packed, Question, Record, NEAR};
 
@@ -14,38 +15,48 @@ pub(super) struct Looks<'e> {
     records: [Option<&'e Record>; 2],
     /// Whether the resource comes with the request: then a look does not tell what belongs to what.
     joined: bool,
+    asked: &'e dyn Asked<'e>,
+}
+
+/// What takes more than looks is asked of the request itself.
+pub(super) trait Asked<'e> {
+    /// Whether a condition holds; none where it has no answer.
+    fn holds(&self, cond: &'e Cond) -> Option<bool>;
+}
+
+impl<'e> Asked<'e> for Env<'e> {
+    fn holds(&self, cond: &'e Cond) -> Option<bool> {
+        Env::holds(self, cond).ok()
+    }
 }
 
 impl<'e> Looks<'e> {
-    /// At these two where they are stored, and else at their uids.
+    /// At these two, with the first attributes of each.
     #[inline(always)]
     pub(super) fn new(
         linked: &'e Linked,
         roots: [Packed; 2],
+        near: [[Packed; NEAR]; 2],
         records: [Option<&'e Record>; 2],
         given: &[Packed; GIVEN],
         joined: bool,
+        asked: &'e dyn Asked<'e>,
     ) -> Self {
-        let near = |record: Option<&Record>| record.map_or([Packed::UNKNOWN; NEAR], |record| *record.near());
-        let ([a, b, c, d, e], [f, g, h, i, j]) = (near(records[0]), near(records[1]));
+        let [[a, b, c, d, e], [f, g, h, i, j]] = near;
         let ([k, l, m, n, o, p, q, r], [principal, resource]) = (*given, roots);
-        let (none, unknown) = (Packed::ABSENT, Packed::UNKNOWN);
+        let none = Packed::ABSENT;
         let view = [
             a, b, c, d, e, none, none, none, f, g, h, i, j, none, none, none, k, l, m, n, o, p, q, r, principal,
-            resource, none, unknown, none, none, none, none,
+            resource, none, none, none, none, none, none,
         ];
-        Self { view, linked, records, joined }
+        Self { view, linked, records, joined, asked }
     }
 }
 
 /// The ranks of the rules of the section that hold, and whether they forbid; none where a test has no answer. What takes
-/// more than a look is put to `holds`.
+/// more than looks is asked of the request.
 #[inline(always)]
-pub(super) fn follow<'e>(
-    looks: &Looks<'e>,
-    section: &Section,
-    holds: &dyn Fn(&'e Cond) -> Option<bool>,
-) -> Option<(&'e [u32], bool)> {
+pub(super) fn follow<'e>(looks: &Looks<'e>, section: &Section) -> Option<(&'e [u32], bool)> {
     let plans = &looks.linked.program().plans;
     // What comes behind its own is another section's.
     let nodes = plans.nodes.get(section.nodes as usize..)?.get(..usize::from(section.node_count))?;
@@ -54,10 +65,9 @@ pub(super) fn follow<'e>(
     // No way is longer than there are nodes: were one a circle, no end would be found, and each rule is evaluated by itself.
     for _ in nodes {
         let Some(node) = nodes.get(usize::from(at)) else { break };
-        let answer = match looks.answer(node) {
-            Some(answer) => answer,
-            None if node.test == NO_TEST => return None,
-            None => looks.test(plans.tests.get(section.tests as usize + usize::from(node.test))?, holds)?,
+        let answer = match node.test {
+            NO_TEST => looks.answer(node)?,
+            test => looks.test(plans.tests.get(section.tests as usize + usize::from(test))?)?,
         };
         at = *ways.get(usize::from(node.first) + answer)?;
     }
@@ -77,16 +87,25 @@ impl<'e> Looks<'e> {
         self.linked.program().plans.sections.get(at as usize)
     }
 
+    /// The sum of the answers.
     #[inline(always)]
     fn answer(&self, node: &Node) -> Option<usize> {
-        node.question.answer(*self.view.get(node.a.at())?, *self.view.get(node.b.at())?, node.constant)
+        let [first, ..] = &node.asks;
+        let (a, b) = (*self.view.get(first.a.at())?, *self.view.get(first.b.at())?);
+        // INVARIANT: the sum of all answers is less than 256, since a node has no more ways.
+        let (mut sum, mut unknown) = (Question::above(a, b, first.constant, node.most), 0);
+        for Ask { constant, a, b, question } in &node.asks {
+            let (answer, why) = question.put(*self.view.get(a.at())?, *self.view.get(b.at())?, *constant);
+            sum = sum.wrapping_add(answer);
+            unknown |= why;
+        }
+        (unknown == 0).then_some(sum.into())
     }
 
-    /// The answer where there is no quick one.
+    /// The answer to a test.
     #[inline(never)]
-    fn test(&self, test: &'e Test, holds: &dyn Fn(&'e Cond) -> Option<bool>) -> Option<usize> {
-        let known = self.look(test.form).or_else(|| holds(&test.cond))?;
-        Some(usize::from(known == test.yes))
+    fn test(&self, test: &'e Test) -> Option<usize> {
+        self.look(test.form).or_else(|| self.asked.holds(&test.cond)).map(usize::from)
     }
 
     fn packed(&self, spot: Spot) -> Option<Packed> {
@@ -111,18 +130,15 @@ impl<'e> Looks<'e> {
     #[inline]
     fn look(&self, form: Form) -> Option<bool> {
         Some(match form {
-            Form::Same(a, b) => Question::SAME.answer(self.packed(a)?, self.packed(b)?, Question::NOTHING)? == 1,
+            Form::Compared(a, b, question) => {
+                question.answer(self.packed(a)?, self.packed(b)?, Question::NOTHING)? == 1
+            }
             Form::Has(spot) => Question::ABSENT.answer(self.packed(spot)?, Question::NOTHING, Question::NOTHING)? == 0,
             Form::Within(a, b) => self.within(a, self.slot(b)?)?,
             Form::Among(root, number, spot) => match self.record(root)?.held(number)? {
                 Held::Entities(slots) => sorted_contains(slots, self.slot(spot)?),
                 _ => return None,
             },
-            Form::Before(a, b, or_same) => {
-                let ((kind, a), (other, b)) = (self.packed(a)?.order()?, self.packed(b)?.order()?);
-                // Of two kinds there is no order, which is an error.
-                (kind == other).then_some(a < b || (or_same && a == b))?
-            }
             Form::Other => return None,
         })
     }

@@ -4,14 +4,15 @@
 
 use super::context::{self, Seen};
 use super::env::{Data, Ent, Env};
-use super::planned::{self, Looks};
+use super::planned::{self, Asked, Looks};
 use super::{Linked, Now, Tally};
+use crate::bundle::program::Cond;
 use crate::bundle::ErrorMode;
 use crate::entities::record::{Packed, Record};
-use crate::model::{Decision, Request};
+use crate::model::{Decision, Request, Timestamp, Window};
 
 /// Decides into a decision that was reset; none, with the decision as it was, where the general way has to.
-#[inline]
+#[inline(always)]
 pub(super) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision: &mut Decision) -> Option<()> {
     let types = Some(linked.bundle.inner.types.as_deref()?);
     if request.inline().is_some() {
@@ -28,40 +29,31 @@ pub(super) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
     if !known || !as_planned(principal.1) || !as_planned(resource.1) || !linked.snapshot.lists_alone() {
         return None;
     }
-    let route = action.environments.between(principal.1.type_id, resource.1.type_id)?;
-    let mut at = route.section?.get();
+    let mut at = action.environments.between(principal.1.type_id, resource.1.type_id)?.section?.get();
     if !linked.named.is_empty() && (linked.named.about(principal) || linked.named.about(resource)) {
         return None;
     }
-    let mut seen = Seen::nothing(action);
-    seen.see(&linked.snapshot, types, &request.context, action);
-    let (mut filled, mut window) = (None, None);
+    let seen = Seen::nothing(action);
+    let mut usual = Usual { linked, request, principal, action: slot, resource, seen, now: None, window: None };
+    usual.seen.see(&linked.snapshot, types, &request.context, action);
     if linked.bundle.mode() == ErrorMode::Strict {
-        filled = seen.fill(&request.context, action, now).ok()?;
+        usual.now = usual.seen.fill(&request.context, action, now).ok()?;
         if action.clamps {
-            window = context::clamp(&linked.snapshot, request, Data::Stored(principal.1)).ok()?;
+            usual.window = context::clamp(&linked.snapshot, request, Data::Stored(principal.1)).ok()?;
         }
     }
-    if !seen.is_declared() {
+    if !usual.seen.is_declared() {
         return None;
     }
-    let env = || Env {
-        principal: (Ent::Slot(principal.0), Data::Stored(principal.1)),
-        action: Ent::Slot(slot),
-        resource: (Ent::Slot(resource.0), Data::Stored(resource.1)),
-        environment: linked.environment(route),
-        given: seen.given,
-        now: filled,
-        window,
-        ..Env::new(linked, &request.context)
-    };
     let roots = [Packed::entity(principal.0), Packed::entity(resource.0)];
-    let looks = Looks::new(linked, roots, [Some(principal.1), Some(resource.1)], &seen.given, false);
+    let near = [*principal.1.near(), *resource.1.near()];
+    let records = [Some(principal.1), Some(resource.1)];
+    let looks = Looks::new(linked, roots, near, records, &usual.seen.given, false, &usual);
     let mut tally = Tally { forbidden: false, decision };
     let mut last = false;
     while !last {
         let Some(section) = looks.section(at) else { break };
-        let Some((ranks, forbid)) = planned::follow(&looks, section, &|cond| env().holds(cond).ok()) else { break };
+        let Some((ranks, forbid)) = planned::follow(&looks, section) else { break };
         tally.reached(ranks, forbid);
         (at, last) = (at + 1, section.last);
     }
@@ -70,6 +62,34 @@ pub(super) fn decide(linked: &Linked, request: &Request, now: Now<'_>, decision:
         return None;
     }
     tally.decide();
-    decision.window = window;
+    decision.window = usual.window;
     Some(())
+}
+
+/// Such a request. Few conditions ask for it, so that what they see is made for each.
+struct Usual<'e> {
+    linked: &'e Linked,
+    request: &'e Request,
+    principal: (u32, &'e Record),
+    action: u32,
+    resource: (u32, &'e Record),
+    seen: Seen,
+    now: Option<Timestamp>,
+    window: Option<Window>,
+}
+
+impl<'e> Asked<'e> for Usual<'e> {
+    #[cold]
+    fn holds(&self, cond: &'e Cond) -> Option<bool> {
+        let env = Env {
+            principal: (Ent::Slot(self.principal.0), Data::Stored(self.principal.1)),
+            action: Ent::Slot(self.action),
+            resource: (Ent::Slot(self.resource.0), Data::Stored(self.resource.1)),
+            given: self.seen.given,
+            now: self.now,
+            window: self.window,
+            ..Env::new(self.linked, &self.request.context)
+        };
+        env.holds(cond).ok()
+    }
 }

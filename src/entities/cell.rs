@@ -91,6 +91,8 @@ const LONG: u64 = PLAIN + 2;
 const DATETIME: u64 = PLAIN + 3;
 const DURATION: u64 = PLAIN + 4;
 const DECIMAL: u64 = PLAIN + 5;
+/// In the tags of numbers and instants, and in no other.
+const ORDERED: u64 = LONG & DATETIME;
 /// In the tag of what is not known, and in no other.
 const UNKNOWN: u64 = 16;
 
@@ -128,12 +130,6 @@ impl Packed {
     #[inline]
     pub(crate) fn datetime(ms: i64) -> Self {
         Self::tagged(DATETIME, ms).unwrap_or(Self::OTHER)
-    }
-
-    /// What two have an order by: of the same kind, and where in that.
-    #[inline]
-    pub(crate) fn order(self) -> Option<(u64, i64)> {
-        matches!(self.tag(), LONG | DATETIME).then_some((self.tag(), self.number()))
     }
 
     /// Packs a cell, and puts it into `further` where that takes more.
@@ -197,42 +193,66 @@ impl Packed {
 }
 
 /// What is asked of two packed values and a constant, answered by a number and in one way whatever is asked, so that
-/// nothing must be foretold: each part is 0 where it does not count.
+/// nothing must be foretold: each part is 0 where it does not count. Either the second or the constant is
+/// [`Question::NOTHING`], and the first is compared with the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Question {
-    /// In these bits of their tags all must be alike, and what is compared must be plain; otherwise there is no answer.
-    checked: u8,
-    /// 1 is to be added where the first is the second, or the constant.
+    /// In these bits of their tags both must be alike, and the first must have those; otherwise there is no answer.
+    alike: u8,
+    has: u8,
+    /// The answer where both are the same, and where the first is less; otherwise it is 0.
     same: u8,
-    /// How far the first is above the constant is to be added, but no more than this.
-    most: u8,
+    less: u8,
 }
 
 impl Question {
-    /// What the second is where the constant counts, and the constant where the second does.
     pub(crate) const NOTHING: Packed = Packed::ABSENT;
-    /// Whether the first is the second, or the constant.
-    pub(crate) const SAME: Self = Self { checked: TAGS, same: 1, most: 0 };
-    /// Whether the first is absent. The second is [`Question::NOTHING`], as is the constant.
-    pub(crate) const ABSENT: Self = Self { checked: UNKNOWN as u8, same: 1, most: 0 };
+    /// 0, whatever it is asked of.
+    pub(crate) const NONE: Self = Self { alike: 0, has: 0, same: 0, less: 0 };
+    /// Whether both are the same.
+    pub(crate) const SAME: Self = Self { alike: TAGS, has: PLAIN as u8, same: 1, less: 0 };
+    /// Whether the first is absent. The other is [`Question::NOTHING`] too.
+    pub(crate) const ABSENT: Self = Self { alike: UNKNOWN as u8, has: 0, same: 1, less: 0 };
+    /// Whether the first is before the other: two numbers or two instants.
+    pub(crate) const BEFORE: Self = Self { alike: TAGS, has: ORDERED as u8, same: 0, less: 1 };
+    /// Whether the first is before the other, or the same.
+    pub(crate) const UNTIL: Self = Self { same: 1, ..Self::BEFORE };
+    /// 0, for two of a kind: how far the first is [`Question::above`] the other is the answer.
+    pub(crate) const WHICH: Self = Self { same: 0, ..Self::SAME };
 
-    /// Which of the `count` entities from the constant on the first is: counted from 0, and `count` for any other.
-    pub(crate) const fn which(count: u8) -> Self {
-        Self { checked: TAGS, same: 0, most: count }
-    }
-
-    /// How many answers there are.
-    pub(crate) fn answers(self) -> usize {
-        usize::from(self.same) + usize::from(self.most) + 1
+    /// The same, its answers so many times as large.
+    pub(crate) const fn times(self, times: u8) -> Self {
+        Self { same: self.same * times, less: self.less * times, ..self }
     }
 
     #[inline(always)]
-    pub(crate) fn answer(self, a: Packed, b: Packed, constant: Packed) -> Option<usize> {
-        // 0 where they are the same; otherwise the tags of that are 0 where theirs are alike.
-        let beyond = (a.0 ^ b.0).wrapping_sub(constant.0);
-        let unknown = (beyond | !a.0 & PLAIN) & u64::from(self.checked);
-        let same = u64::from(beyond == 0) & u64::from(self.same);
-        (unknown == 0).then_some(((beyond >> TAG).min(self.most.into()) + same) as usize)
+    fn beyond(a: Packed, b: Packed, constant: Packed) -> u64 {
+        a.0.wrapping_sub(b.0 ^ constant.0)
+    }
+
+    /// The answer, if the second number is 0; otherwise there is none.
+    #[inline(always)]
+    pub(crate) fn put(self, a: Packed, b: Packed, constant: Packed) -> (u8, u64) {
+        // 0 where they are the same; otherwise the tag of that is 0 where theirs are alike.
+        let beyond = Self::beyond(a, b, constant);
+        let unknown = beyond & u64::from(self.alike) | !a.0 & u64::from(self.has);
+        let same = if beyond == 0 { self.same } else { 0 };
+        let less = if a.0.cast_signed() < (b.0 ^ constant.0).cast_signed() { self.less } else { 0 };
+        (same + less, unknown)
+    }
+
+    /// How many entities the first is above the other, counted by slots; `most` where it is further, or below.
+    #[inline(always)]
+    pub(crate) fn above(a: Packed, b: Packed, constant: Packed, most: u8) -> u8 {
+        // INVARIANT: no more than `most`.
+        (Self::beyond(a, b, constant) >> TAG).min(most.into()) as u8
+    }
+
+    /// The answer, if there is one.
+    #[inline]
+    pub(crate) fn answer(self, a: Packed, b: Packed, constant: Packed) -> Option<u8> {
+        let (answer, unknown) = self.put(a, b, constant);
+        (unknown == 0).then_some(answer)
     }
 }
 
@@ -271,9 +291,9 @@ mod tests {
             let told = !matches!(packed.tag(), ABSENT | EMPTY | FURTHER);
             assert_eq!(Question::SAME.answer(packed, packed, nothing), told.then_some(1), "{cell:?}");
             assert_eq!(Question::SAME.answer(packed, nothing, packed), told.then_some(1), "{cell:?}");
-            let absent = usize::from(matches!(cell, Cell::Absent));
+            let absent = u8::from(matches!(cell, Cell::Absent));
             assert_eq!(Question::ABSENT.answer(packed, nothing, nothing), Some(absent), "{cell:?}");
-            for question in [Question::SAME, Question::which(3)] {
+            for question in [Question::SAME, Question::WHICH, Question::BEFORE] {
                 assert_eq!(question.answer(unknown, nothing, packed), None, "{cell:?}");
                 assert_eq!(question.answer(packed, nothing, unknown), None, "{cell:?}");
             }
@@ -294,14 +314,28 @@ mod tests {
         assert_eq!([same(Packed::UNKNOWN, Packed::UNKNOWN), same(nothing, one)], [None; 2]);
         let absent = |of| Question::ABSENT.answer(of, nothing, nothing);
         assert_eq!([absent(nothing), absent(Packed::OTHER), absent(Packed::UNKNOWN)], [Some(1), Some(0), None]);
-        let order = |of: fn(i64) -> Packed, n| of(n).order().map(|(_, n)| n);
-        for n in [0, 1, -1, i64::MAX >> TAG, i64::MIN >> TAG] {
-            assert_eq!([order(Packed::long, n), order(Packed::datetime, n)], [Some(n); 2]);
+        let order = |a, b| [Question::BEFORE, Question::UNTIL].map(|question| question.answer(a, b, nothing));
+        for of in [Packed::long, Packed::datetime] {
+            let numbers = [i64::MIN >> TAG, -1, 0, 1, i64::MAX >> TAG];
+            for (a, b) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
+                let wanted = [u8::from(a < b), u8::from(a <= b)].map(Some);
+                assert_eq!(order(of(a), of(b)), wanted, "{a} {b}");
+                assert_eq!(Question::UNTIL.answer(of(a), nothing, of(b)), wanted[1], "{a} {b}");
+            }
+            // One that does not fit.
+            assert_eq!([order(of(i64::MIN), of(0)), order(of(0), of(i64::MAX))], [[None; 2]; 2]);
         }
-        assert_eq!((order(Packed::long, i64::MIN), one.order()), (None, None));
-        assert_ne!(Packed::long(1).order(), Packed::datetime(1).order(), "there is no order of two kinds");
+        let others = [one, Packed::TRUE, Packed::UNKNOWN, nothing].map(|of| order(of, of));
+        let (mut further, cells) = (Vec::new(), [Cell::Duration(1), Cell::Decimal(1)]);
+        let more = cells.map(|cell| Packed::new(cell, &mut further)).map(|of| order(of, of));
+        assert!(others.iter().chain(&more).flatten().all(Option::is_none), "{others:?} {more:?}");
+        assert_eq!(order(Packed::long(1), Packed::datetime(1)), [None; 2], "there is no order of two kinds");
+        assert_eq!(Question::UNTIL.times(6).answer(Packed::long(1), nothing, Packed::long(1)), Some(6));
         // The entities 7 and 8.
-        let which = |of| Question::which(2).answer(of, nothing, Packed::entity(7));
+        let which = |of| {
+            let above = Question::above(of, nothing, Packed::entity(7), 2);
+            Question::WHICH.answer(of, nothing, Packed::entity(7)).map(|answer| answer + above)
+        };
         let entities = [6, 7, 8, 9, 0, u32::MAX].map(|slot| which(Packed::entity(slot)));
         assert_eq!(entities, [Some(2), Some(0), Some(1), Some(2), Some(2), Some(2)]);
         assert_eq!([which(Packed::TRUE), which(nothing), which(Packed::OTHER)], [None; 3]);

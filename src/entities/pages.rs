@@ -13,7 +13,6 @@ const TRUNK: usize = 64;
 #[repr(align(64))]
 struct Page<T>([T; FANOUT]);
 
-
 type Branch<T> = [Option<Arc<Page<T>>>; FANOUT];
 type Trunk<T> = [Option<Arc<Branch<T>>>; TRUNK];
 

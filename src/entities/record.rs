@@ -233,7 +233,9 @@ impl Record {
                 *packed = Packed::entity(number);
             }
         }
-        for cell in extra.iter_mut().flat_map(|e| e.attributes.values_mut().chain(e.tags.values_mut()).chain(&mut e.further)) {
+        for cell in
+            extra.iter_mut().flat_map(|e| e.attributes.values_mut().chain(e.tags.values_mut()).chain(&mut e.further))
+        {
             match cell {
                 Cell::Entity(number) => slot(number),
                 Cell::Entities(numbers) => all(numbers),
