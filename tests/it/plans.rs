@@ -247,6 +247,54 @@ fn an_attribute_without_a_number_is_not_taken_for_absent() {
 }
 
 #[test]
+fn a_number_is_compared_the_same_wherever_it_stands() {
+    // The first is in the record itself, the last is not; a resource that comes with the request has no record.
+    let all: Vec<String> = (0..9).map(|n| format!("a{n}")).collect();
+    let declared = all.iter().map(|name| format!("{name}: Long")).collect::<Vec<_>>().join(", ");
+    let schema = format!(
+        "entity User = {{ {declared} }}; entity Door = {{ {declared} }};
+         action go appliesTo {{ principal: [User], resource: [Door] }};"
+    );
+    type Test = (&'static str, fn(i64) -> bool);
+    let tests: [Test; 6] = [
+        ("OF < 5", |n| n < 5),
+        ("5 < OF", |n| 5 < n),
+        ("OF <= 5", |n| n <= 5),
+        ("5 <= OF", |n| 5 <= n),
+        ("OF == 5", |n| n == 5),
+        ("5 == OF", |n| n == 5),
+    ];
+    let of = ["principal.a0", "principal.a8", "resource.a0", "resource.a8"];
+    let places = || of.iter().flat_map(|of| tests.iter().map(move |test| (of, test)));
+    let policies: String = places()
+        .map(|(of, (test, _))| {
+            let condition = test.replace("OF", of);
+            format!("@id(\"{condition}\") permit (principal, action, resource) when {{ {condition} }};\n")
+        })
+        .collect();
+    let bundle = bundle(&schema, &policies);
+    // Beyond 59 bits a number is not in its eight bytes.
+    for n in [4, 5, 6, -1, 1 << 57, 1 << 58, -(1 << 58), -(1 << 58) - 1, i64::MAX, i64::MIN] {
+        let attributes = all.iter().map(|name| format!("\"{name}\": {n}")).collect::<Vec<_>>().join(", ");
+        let entity = |of: &str, id: &str| {
+            format!(r#"{{"uid": {{"type": "{of}", "id": "{id}"}}, "parents": [], "attrs": {{{attributes}}}}}"#)
+        };
+        let authorizer = compared(&bundle, &format!("[{}, {}]", entity("User", "u"), entity("Door", "front")));
+        let came = all.iter().fold(Entity::new(uid(r#"Door::"came""#)), |door, name| {
+            door.with(name.as_str(), bailiwick::Value::Long(n))
+        });
+        let mut wanted: Vec<String> =
+            places().filter(|(_, (_, holds))| holds(n)).map(|(of, (test, _))| test.replace("OF", of)).collect();
+        wanted.sort();
+        for resource in [uid(r#"Door::"front""#).into(), bailiwick::Resource::from(came)] {
+            let request = Request::new(uid(r#"User::"u""#), uid(r#"Action::"go""#), resource);
+            let decision = authorizer.is_authorized(&request);
+            assert_eq!(decision.determining().collect::<Vec<_>>(), wanted, "{n}, {:?}", request.resource());
+        }
+    }
+}
+
+#[test]
 fn nobody_is_in_no_role() {
     let schema = r#"entity Role enum ["A", "B"]; entity User = { role: Role }; entity Door;
         action go appliesTo { principal: [User], resource: [Door] };"#;
