@@ -228,7 +228,7 @@ impl<'a> Edit<'a> {
                     old.is_some_and(|old| rules::Subject::stored(&numbers, old).organization != subject.organization);
                 if moved && !self.names_come_along(slot) {
                     misfits
-                        .push(Misfit::new("organization", "entities of the old organisation still name this project"));
+                        .push(Misfit::new("organization", "entities of the old organization still name this project"));
                 }
             }
             if !misfits.is_empty() {

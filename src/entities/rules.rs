@@ -144,7 +144,7 @@ pub(super) fn check(
     match subject.kind {
         Kind::Organization => {
             if parents.len() > 1 {
-                fault("parents", "an organisation has at most one parent, its MSP".into());
+                fault("parents", "an organization has at most one parent, its MSP".into());
             }
             for parent in parents.iter() {
                 if snapshot.entity(*parent).is_some_and(|p| !p.parents().is_empty()) {
@@ -152,7 +152,7 @@ pub(super) fn check(
                 }
             }
             if !parents.is_empty() && clients > 0 {
-                fault("parents", "this organisation has clients, so it cannot be a client itself".into());
+                fault("parents", "this organization has clients, so it cannot be a client itself".into());
             }
         }
         Kind::Guest if parents.len() != 1 => {
@@ -170,7 +170,7 @@ pub(super) fn check(
     for (path, project) in subject.project.map(|p| ("project", p)).into_iter().chain(projects.map(|p| ("parents", p))) {
         let theirs = snapshot.entity(project).and_then(|p| Subject::stored(numbers, p).organization);
         if theirs.is_some() && theirs != subject.organization {
-            fault(path, format!("`{}` belongs to another organisation", name(project)));
+            fault(path, format!("`{}` belongs to another organization", name(project)));
         }
     }
     if let Some((from, to)) = subject.period.filter(|(from, to)| from > to) {

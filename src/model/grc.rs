@@ -2,7 +2,7 @@
 
 use super::{EntityUid, Request, Resource, Timestamp, Value};
 
-/// A role in an organisation: exactly one per member.
+/// A role in an organization: exactly one per member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // the roles are described by `label` and by policies/README.md
 pub enum Role {

@@ -16,7 +16,7 @@ const CASES: usize = 4_000;
 /// What is refused here and taken by Cedar, and why that is meant: a part of the message each.
 const MEANT: [(&str, &str); 5] = [
     ("is not stored", "Cedar lets entities refer to entities that are not there; `in` and `has` then say no silently"),
-    ("belongs to another organisation", "a rule of the built-in model"),
+    ("belongs to another organization", "a rule of the built-in model"),
     ("exactly one project", "a rule of the built-in model"),
     ("in the years 0000 to 9999", "instants that people cannot write are mistakes"),
     ("unknown key", "Cedar ignores a key beside those it knows; it may be a misspelt `parents`"),

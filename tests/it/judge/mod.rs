@@ -4,7 +4,8 @@
 //!
 //! Reading order: [`world`] (who and what there is), [`ask`] (what is asked),
 //! [`decide`] (the answer), [`generate`] (random worlds and asks), [`small`]
-//! (one world and every ask on it), `meta` (that the judge judges).
+//! (one world and every ask on it), `meta` (that these are sound), `spots`
+//! (that the judge judges).
 
 // References between parts of a world are indices into its own vectors; a
 // wrong one is a fault of the test and should stop it.
@@ -15,6 +16,7 @@ pub mod decide;
 pub mod generate;
 mod meta;
 pub mod small;
+mod spots;
 pub mod world;
 
 pub use ask::{request_json, Ask, Principal};
