@@ -313,6 +313,28 @@ fn nobody_is_in_no_role() {
 }
 
 #[test]
+fn what_belongs_to_a_role_is_in_it_whatever_it_is() {
+    let schema = r#"entity Role enum ["A", "B", "C"]; entity Team; entity User = { role: Role }; entity Door;
+        action go appliesTo { principal: [User], resource: [Door] };"#;
+    let policies = r#"@id("in") permit (principal, action, resource) when { principal.role in [Role::"A", Role::"C"] };
+        @id("not-in") permit (principal, action, resource) unless { principal.role in [Role::"A", Role::"C"] };"#;
+    let bundle = bundle_in(ErrorMode::Cedar, schema, policies);
+    // No schema allows a team for a role, or that it belongs to one; Cedar's mode takes it as it comes.
+    for (of, id, parent, wanted) in
+        [("Role", "A", "B", "in"), ("Role", "B", "B", "not-in"), ("Team", "t", "C", "in"), ("Team", "t", "B", "not-in")]
+    {
+        let entities = format!(
+            r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}},
+                {{"uid": {{"type": "Team", "id": "t"}}, "parents": [{{"type": "Role", "id": "{parent}"}}], "attrs": {{}}}},
+                {{"uid": {{"type": "User", "id": "u"}}, "parents": [],
+                  "attrs": {{"role": {{"type": "{of}", "id": "{id}"}}}}}}]"#
+        );
+        let decision = decide(&bundle, &entities, r#"User::"u""#);
+        assert_eq!(decision.determining().collect::<Vec<_>>(), [wanted], "{of} {id} below {parent}");
+    }
+}
+
+#[test]
 fn what_comes_with_a_request_and_is_stored_too_is_refused_in_every_mode() {
     // What is stored below it went on belonging to what it was stored in, though it came without.
     let entities = r#"[{"uid": {"type": "Team", "id": "below"}, "attrs": {}, "parents": [{"type": "Team", "id": "t"}]},
