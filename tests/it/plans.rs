@@ -335,6 +335,26 @@ fn what_belongs_to_a_role_is_in_it_whatever_it_is() {
 }
 
 #[test]
+fn a_role_may_belong_to_another() {
+    let schema = r#"entity Role enum ["A", "B", "C"]; entity User = { role: Role }; entity Door;
+        action go appliesTo { principal: [User], resource: [Door] };"#;
+    let policies = r#"@id("in") permit (principal, action, resource) when { principal.role in [Role::"B", Role::"C"] };
+        @id("not-in") permit (principal, action, resource) unless { principal.role in [Role::"B", Role::"C"] };"#;
+    let bundle = bundle_in(ErrorMode::Cedar, schema, policies);
+    // Again, only Cedar's mode takes such a role.
+    for (parents, wanted) in [("", "not-in"), (r#"{"type": "Role", "id": "B"}"#, "in")] {
+        let entities = format!(
+            r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}},
+                {{"uid": {{"type": "Role", "id": "A"}}, "parents": [{parents}], "attrs": {{}}}},
+                {{"uid": {{"type": "User", "id": "u"}}, "parents": [],
+                  "attrs": {{"role": {{"type": "Role", "id": "A"}}}}}}]"#
+        );
+        let decision = decide(&bundle, &entities, r#"User::"u""#);
+        assert_eq!(decision.determining().collect::<Vec<_>>(), [wanted], "below `{parents}`");
+    }
+}
+
+#[test]
 fn what_comes_with_a_request_and_is_stored_too_is_refused_in_every_mode() {
     // What is stored below it went on belonging to what it was stored in, though it came without.
     let entities = r#"[{"uid": {"type": "Team", "id": "below"}, "attrs": {}, "parents": [{"type": "Team", "id": "t"}]},
