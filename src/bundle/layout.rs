@@ -41,7 +41,7 @@ pub(crate) struct Layout {
 struct TypeLayout {
     name: Word,
     attributes: Vec<Arc<str>>,
-    /// Their numbers, by name.
+    /// The numbers of those that have one, by name.
     by_name: Vec<u16>,
 }
 
@@ -52,8 +52,7 @@ impl TypeLayout {
         let mut fields: Vec<_> = of.fields.iter().map(|(name, field)| (elsewhere(&field.of), name)).collect();
         fields.sort_by_key(|(elsewhere, _)| *elsewhere);
         let attributes: Vec<Arc<str>> = fields.into_iter().map(|(_, name)| (**name).into()).collect();
-        // A schema has no more: its text is not that long.
-        let mut by_name: Vec<u16> = (0..u16::MAX).take(attributes.len()).collect();
+        let mut by_name: Vec<u16> = (0..).take(attributes.len().min(NUMBERED)).collect();
         by_name.sort_by_key(|number| attributes.get(usize::from(*number)));
         Self { name, attributes, by_name }
     }
@@ -132,8 +131,7 @@ impl Layout {
         let Some(TypeLayout { attributes, by_name, .. }) = self.types.get(type_id as usize) else { return NOWHERE };
         let own = |number: &u16| attributes.get(usize::from(*number)).map(|own| &**own);
         let found = by_name.binary_search_by(|number| own(number).cmp(&Some(name))).ok();
-        let number = found.and_then(|at| by_name.get(at).copied());
-        number.filter(|number| usize::from(*number) < NUMBERED).unwrap_or(NOWHERE)
+        found.and_then(|at| by_name.get(at).copied()).unwrap_or(NOWHERE)
     }
 
     /// The entities the schema lists itself: enumerated ones and actions.

@@ -262,6 +262,7 @@ impl Form {
                 Spot::own(*root, *number).map(|own| Form::Compared(own, Spot::Constant(Packed::TRUE), Question::SAME))
             }
             Cond::HasOwn(root, number, _) => Spot::own(*root, *number).map(Form::Has),
+            Cond::HasContext(name) => Look::given(name, schema).map(Spot::View).map(Form::Has),
             Cond::Is(expr, name) => {
                 Spot::of(expr, schema).map(|own| Form::Compared(own, Spot::named(*name), Question::SAME))
             }
@@ -285,10 +286,6 @@ fn both(pair: &(Expr, Expr), schema: &Schema<'_>) -> Option<(Spot, Spot)> {
     Some((Spot::of(&pair.0, schema)?, Spot::of(&pair.1, schema)?))
 }
 
-fn with((a, b): (Spot, Spot), question: Question) -> (Spot, Spot, Question) {
-    (a, b, question)
-}
-
 /// What is asked, and what each answer tells.
 struct Asked {
     ask: Ask,
@@ -300,26 +297,20 @@ impl Asked {
     /// What is to be asked to know whether a condition holds, and the answer if it does; none where that takes more than
     /// a question.
     fn of(cond: &Cond, schema: &Schema<'_>) -> Option<(Ask, usize)> {
-        let has = |own| (Ask { a: own, question: Question::ABSENT, ..Ask::NONE }, 0);
-        let (a, b, question) = match cond {
-            Cond::HasOwn(root, number, _) => return Look::own(*root, *number).map(has),
-            Cond::HasContext(name) => return Look::given(name, schema).map(has),
-            Cond::Flag(root, number, _) => (Spot::own(*root, *number)?, Spot::Constant(Packed::TRUE), Question::SAME),
-            Cond::Is(expr, name) => (Spot::of(expr, schema)?, Spot::named(*name), Question::SAME),
-            Cond::Equal(pair) => with(both(pair, schema)?, Question::SAME),
-            Cond::Less(pair) => with(both(pair, schema)?, Question::BEFORE),
-            Cond::LessOrEqual(pair) => with(both(pair, schema)?, Question::UNTIL),
+        let (a, b, question) = match Form::new(cond, schema) {
+            Form::Has(Spot::View(own)) => return Some((Ask { a: own, question: Question::ABSENT, ..Ask::NONE }, 0)),
+            Form::Compared(a, b, question) => (a, b, question),
             _ => return None,
         };
         // Where a constant comes first it is asked the other way round: a is before b unless b is before a, or the same.
-        let (own, turned, yes) = match question {
-            Question::BEFORE => (question, Question::UNTIL, 0),
-            Question::UNTIL => (question, Question::BEFORE, 0),
-            _ => (question, question, 1),
+        let (turned, yes) = match question {
+            Question::BEFORE => (Question::UNTIL, 0),
+            Question::UNTIL => (Question::BEFORE, 0),
+            _ => (question, 1),
         };
         let (a, b, constant, question, yes) = match (a, b) {
-            (Spot::View(a), Spot::View(b)) => (a, b, Question::NOTHING, own, 1),
-            (Spot::View(a), Spot::Constant(b)) => (a, Look::NOTHING, b, own, 1),
+            (Spot::View(a), Spot::View(b)) => (a, b, Question::NOTHING, question, 1),
+            (Spot::View(a), Spot::Constant(b)) => (a, Look::NOTHING, b, question, 1),
             (Spot::Constant(a), Spot::View(b)) => (b, Look::NOTHING, a, turned, yes),
             _ => return None,
         };

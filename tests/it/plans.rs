@@ -294,64 +294,49 @@ fn a_number_is_compared_the_same_wherever_it_stands() {
     }
 }
 
+/// Which of two policies, `in` and `not-in`, determines what a user may do whose role this is and where there are `more`
+/// entities, in Cedar's mode, which takes what no schema allows.
+fn in_roles(names: &str, role: &str, more: &str) -> String {
+    let schema = r#"entity Role enum ["A", "B", "C"]; entity Team; entity User = { role: Role }; entity Door;
+        action go appliesTo { principal: [User], resource: [Door] };"#;
+    let policies = format!(
+        r#"@id("in") permit (principal, action, resource) when {{ principal.role in [{names}] }};
+           @id("not-in") permit (principal, action, resource) unless {{ principal.role in [{names}] }};"#
+    );
+    let entities = format!(
+        r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}}, {more}
+            {{"uid": {{"type": "User", "id": "u"}}, "parents": [], "attrs": {{"role": {role}}}}}]"#
+    );
+    let decision = decide(&bundle_in(ErrorMode::Cedar, schema, &policies), &entities, r#"User::"u""#);
+    let [only] = decision.determining().collect::<Vec<_>>()[..] else { panic!("{decision:?}") };
+    only.to_owned()
+}
+
+fn role(id: &str) -> String {
+    format!(r#"{{"type": "Role", "id": "{id}"}}"#)
+}
+
 #[test]
 fn nobody_is_in_no_role() {
-    let schema = r#"entity Role enum ["A", "B"]; entity User = { role: Role }; entity Door;
-        action go appliesTo { principal: [User], resource: [Door] };"#;
-    let policies = r#"@id("in") permit (principal, action, resource) when { principal.role in [] };
-        @id("not-in") permit (principal, action, resource) unless { principal.role in [] };"#;
-    let bundle = bundle_in(ErrorMode::Cedar, schema, policies);
-    for role in ["A", "B"] {
-        let entities = format!(
-            r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}},
-                {{"uid": {{"type": "User", "id": "u"}}, "parents": [],
-                  "attrs": {{"role": {{"type": "Role", "id": "{role}"}}}}}}]"#
-        );
-        let decision = decide(&bundle, &entities, r#"User::"u""#);
-        assert_eq!(decision.determining().collect::<Vec<_>>(), ["not-in"], "{role}");
-    }
+    assert_eq!(["A", "B"].map(|id| in_roles("", &role(id), "")), ["not-in"; 2]);
 }
 
 #[test]
 fn what_belongs_to_a_role_is_in_it_whatever_it_is() {
-    let schema = r#"entity Role enum ["A", "B", "C"]; entity Team; entity User = { role: Role }; entity Door;
-        action go appliesTo { principal: [User], resource: [Door] };"#;
-    let policies = r#"@id("in") permit (principal, action, resource) when { principal.role in [Role::"A", Role::"C"] };
-        @id("not-in") permit (principal, action, resource) unless { principal.role in [Role::"A", Role::"C"] };"#;
-    let bundle = bundle_in(ErrorMode::Cedar, schema, policies);
-    // No schema allows a team for a role, or that it belongs to one; Cedar's mode takes it as it comes.
-    for (of, id, parent, wanted) in
-        [("Role", "A", "B", "in"), ("Role", "B", "B", "not-in"), ("Team", "t", "C", "in"), ("Team", "t", "B", "not-in")]
-    {
-        let entities = format!(
-            r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}},
-                {{"uid": {{"type": "Team", "id": "t"}}, "parents": [{{"type": "Role", "id": "{parent}"}}], "attrs": {{}}}},
-                {{"uid": {{"type": "User", "id": "u"}}, "parents": [],
-                  "attrs": {{"role": {{"type": "{of}", "id": "{id}"}}}}}}]"#
-        );
-        let decision = decide(&bundle, &entities, r#"User::"u""#);
-        assert_eq!(decision.determining().collect::<Vec<_>>(), [wanted], "{of} {id} below {parent}");
-    }
+    let names = r#"Role::"A", Role::"C""#;
+    assert_eq!(["A", "B"].map(|id| in_roles(names, &role(id), "")), ["in", "not-in"]);
+    let team = r#"{"type": "Team", "id": "t"}"#;
+    let below = |id| in_roles(names, team, &format!(r#"{{"uid": {team}, "parents": [{}], "attrs": {{}}}},"#, role(id)));
+    assert_eq!(["C", "B"].map(below), ["in", "not-in"]);
 }
 
 #[test]
 fn a_role_may_belong_to_another() {
-    let schema = r#"entity Role enum ["A", "B", "C"]; entity User = { role: Role }; entity Door;
-        action go appliesTo { principal: [User], resource: [Door] };"#;
-    let policies = r#"@id("in") permit (principal, action, resource) when { principal.role in [Role::"B", Role::"C"] };
-        @id("not-in") permit (principal, action, resource) unless { principal.role in [Role::"B", Role::"C"] };"#;
-    let bundle = bundle_in(ErrorMode::Cedar, schema, policies);
-    // Again, only Cedar's mode takes such a role.
-    for (parents, wanted) in [("", "not-in"), (r#"{"type": "Role", "id": "B"}"#, "in")] {
-        let entities = format!(
-            r#"[{{"uid": {{"type": "Door", "id": "front"}}, "parents": [], "attrs": {{}}}},
-                {{"uid": {{"type": "Role", "id": "A"}}, "parents": [{parents}], "attrs": {{}}}},
-                {{"uid": {{"type": "User", "id": "u"}}, "parents": [],
-                  "attrs": {{"role": {{"type": "Role", "id": "A"}}}}}}]"#
-        );
-        let decision = decide(&bundle, &entities, r#"User::"u""#);
-        assert_eq!(decision.determining().collect::<Vec<_>>(), [wanted], "below `{parents}`");
-    }
+    let parents = |parents: &str| {
+        let own = format!(r#"{{"uid": {}, "parents": [{parents}], "attrs": {{}}}},"#, role("A"));
+        in_roles(r#"Role::"B", Role::"C""#, &role("A"), &own)
+    };
+    assert_eq!([parents(""), parents(&role("B"))], ["not-in", "in"]);
 }
 
 #[test]
